@@ -1,0 +1,1 @@
+"""What happens to a request between the verb and the result."""

@@ -1,0 +1,238 @@
+"""The seam between the core and what puts a request on the wire.
+
+An engine sends exactly one request and returns exactly one answer. It knows nothing of
+redirects, cookies, authentication, content codings or results: those are the core's, and the same
+over every engine. It does know framing, connections, TLS and time limits.
+
+An engine belongs to one event loop: its connections were opened there and die there. It is never
+asked for more than the client's `max_connections` at once; the core's gate stands in front.
+"""
+
+from collections.abc import AsyncIterable, Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+__all__ = [
+    "BodySink",
+    "Engine",
+    "EngineRequest",
+    "EngineResponse",
+    "Exchange",
+    "Head",
+    "Origin",
+    "PhaseLimits",
+    "Phases",
+]
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port: what a connection, a credential and a cookie are bound to.
+
+    RFC 6454 section 4. The host is ASCII (punycode), lower case, IPv6 without brackets.
+    """
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.scheme == "https"
+
+
+class PhaseLimits(NamedTuple):
+    """Seconds that each phase may take; None is no limit of its own."""
+
+    connect: float | None = None
+    read: float | None = None
+    write: float | None = None
+
+
+@dataclass(slots=True)
+class Phases:
+    """Where the time of one exchange went, in seconds, filled while it runs.
+
+    A phase that did not happen (connect on a reused connection, TLS over plain TCP) stays 0.0.
+
+    Attributes:
+        connect: Name look-up and TCP connect.
+        tls: The TLS handshake.
+        send: Writing the request's head and body.
+        wait: From the last byte sent to the first byte of the answer's head.
+        receive: From there to the body's last byte.
+        running: The phase under way; names the culprit when a time limit passes.
+    """
+
+    connect: float = 0.0
+    tls: float = 0.0
+    send: float = 0.0
+    wait: float = 0.0
+    receive: float = 0.0
+    running: str = "connect"
+
+
+@dataclass(slots=True)
+class EngineRequest:
+    """One request, ready for the wire; never changed once made.
+
+    Attributes:
+        method: As sent, case kept.
+        origin: Where to connect.
+        target: The request target in origin form: path and query, percent-encoded.
+        headers: Complete and validated, Host and framing fields (Content-Length or
+            Transfer-Encoding) included.
+        body: All of it, or an iterable of pieces. An iterable is consumed once; pieces are
+            framed as `headers` say.
+        limits: Seconds for each phase.
+        total: Seconds from the call of `fetch` to the last byte; None is no limit.
+            `open` ignores it.
+        is_replayable: Whether the request may be sent again when a reused connection dies before
+            any byte of the answer: the method is idempotent and the body is bytes
+            (RFC 9112 section 9.3.1.1).
+        extensions: What httpx calls extensions (`sni_hostname`, `trace`), passed on.
+    """
+
+    method: str
+    origin: Origin
+    target: bytes
+    headers: RawHeaders
+    body: "bytes | AsyncIterable[bytes]" = b""
+    limits: PhaseLimits = PhaseLimits()
+    total: float | None = None
+    is_replayable: bool = True
+    extensions: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Head:
+    """The head of an answer.
+
+    Attributes:
+        status: 200 to 599 (interim answers are skipped), or 101.
+        reason: The reason phrase, raw; may be empty.
+        http_version: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
+        headers: Names and values as received, order and case kept.
+    """
+
+    status: int
+    reason: bytes
+    http_version: str
+    headers: RawHeaders
+
+
+@dataclass(slots=True)
+class EngineResponse:
+    """A whole answer.
+
+    Attributes:
+        head: Status and fields.
+        body: The content as sent, content codings still on it.
+        phases: Where the time went.
+        peer: Address and port that answered, "127.0.0.1:80"; None when the engine cannot know.
+    """
+
+    head: Head
+    body: bytes
+    phases: Phases
+    peer: str | None = None
+
+
+class BodySink(Protocol):
+    """Takes a body as it arrives."""
+
+    def write(self, data: memoryview) -> Awaitable[None] | None:
+        """Take `data`, which is only valid during the call.
+
+        Returns:
+            None when more may come at once; an awaitable when reading has to pause until it is
+            done. An exception ends the exchange and reaches the caller of `drain`.
+        """
+
+
+class Exchange(Protocol):
+    """An answer whose head has come and whose body is still on the wire.
+
+    Exactly one of `read` (repeatedly) and `drain` is used, then `aclose`. Reading to the end gives
+    the connection back; closing earlier closes it.
+    """
+
+    head: Head
+    phases: Phases
+    peer: str | None
+
+    async def read(self) -> bytes:
+        """Return the next piece as sent, some KiB to 1 MiB; b"" at the end.
+
+        Raises:
+            TimeoutError: Nothing came for `limits.read` seconds.
+            ProtocolError: The framing is broken, or the peer closed before the body's end.
+        """
+
+    async def drain(self, sink: BodySink) -> None:
+        """Write the whole body to `sink`, in as few and large pieces as the wire allows.
+
+        Raises:
+            TimeoutError: As `read`.
+            ProtocolError: As `read`.
+        """
+
+    async def aclose(self) -> None:
+        """Give the connection back when the body was read to its end, else close it."""
+
+
+class Engine(Protocol):
+    """Sends requests over connections of one event loop.
+
+    Cancelling `fetch` or `open` at any point closes the connection at once. A reused connection
+    that dies before any byte of the answer is replaced once, silently, when the request
+    `is_replayable`. A connection on which bytes follow a complete body is never reused.
+
+    Both calls raise the errors of `nbhttp.errors` only: ConnectError, TimeoutError (saying the
+    phase), ProtocolError, BodyTooLargeError; without method and URL, which the core adds.
+    """
+
+    name: str
+
+    async def fetch(self, request: EngineRequest, max_body: int | None) -> EngineResponse:
+        """Send and receive everything.
+
+        Args:
+            request: What to send.
+            max_body: Bytes of raw body above which BodyTooLargeError is raised, as soon as it is
+                known (Content-Length) or reached; None is no bound.
+        """
+
+    async def open(self, request: EngineRequest) -> Exchange:
+        """Send the request and return when the answer's head has come."""
+
+    async def aclose(self) -> None:
+        """Close every connection; what is in flight fails."""
+
+    @property
+    def connections(self) -> int:
+        """Connections open now, idle ones included."""
+
+
+@dataclass(slots=True, frozen=True)
+class EngineSettings:
+    """What every engine is built with.
+
+    Attributes:
+        ssl_context: Makes the context for an origin's ALPN protocols, built once and shared.
+        keepalive_expiry: Seconds after which an idle connection is closed.
+        max_idle: Idle connections kept.
+        max_header_bytes: Largest answer head accepted.
+        max_header_fields: Most fields in an answer's head.
+        local_address: Address to connect from; None lets the system choose.
+    """
+
+    ssl_context: Any
+    keepalive_expiry: float = 30.0
+    max_idle: int = 100
+    max_header_bytes: int = 64 * 1024
+    max_header_fields: int = 200
+    local_address: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
