@@ -1,0 +1,1 @@
+"""Bridges to optional libraries, one module each; all enter through `_require.require`."""
