@@ -12,6 +12,8 @@ from collections.abc import AsyncIterable, Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from nbhttp.config import PhaseLimits
+
 __all__ = [
     "BodySink",
     "Engine",
@@ -41,14 +43,6 @@ class Origin(NamedTuple):
     def is_tls(self) -> bool:
         """Whether the connection is encrypted."""
         return self.scheme == "https"
-
-
-class PhaseLimits(NamedTuple):
-    """Seconds that each phase may take; None is no limit of its own."""
-
-    connect: float | None = None
-    read: float | None = None
-    write: float | None = None
 
 
 @dataclass(slots=True)

@@ -1,0 +1,162 @@
+"""What the core tells those who listen: logs, progress, history.
+
+Events are small, frozen and redacted. Nothing is built when nobody listens.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nbhttp.result import Timing
+from nbhttp.types import Subscriber, Unsubscribe
+
+__all__ = [
+    "Event",
+    "EventHub",
+    "RedirectFollowed",
+    "RequestFinished",
+    "RequestStarted",
+    "everyone",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted:
+    """A call was made; it may still wait for a connection.
+
+    Attributes:
+        request_id: The same in every event of one call; unique in this process.
+        client: The client's name.
+        method: As sent.
+        url: Redacted.
+    """
+
+    request_id: str
+    client: str
+    method: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectFollowed:
+    """The server pointed elsewhere and the call went there.
+
+    Attributes:
+        status_code: 301, 302, 303, 307 or 308.
+        location: Where to, absolute and redacted.
+    """
+
+    request_id: str
+    client: str
+    method: str
+    url: str
+    status_code: int
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinished:
+    """A call ended, well or not; exactly one for every `RequestStarted`.
+
+    Attributes:
+        status_code: None when no answer came.
+        success: As `RequestResult.success`.
+        error: As `RequestResult.error`, redacted; None when it succeeded; "cancelled" when it was.
+        elapsed: Seconds from the call to its end.
+        received: Bytes of the decoded body.
+        attempts: How often it was tried.
+        redirects: How many were followed.
+        http_version: "HTTP/1.1", …; None when no answer came.
+        engine: The engine that sent it.
+        timing: Where the time went; None when it was cancelled.
+        result: The result itself; None when the call was cancelled or streamed.
+    """
+
+    request_id: str
+    client: str
+    method: str
+    url: str
+    status_code: int | None
+    success: bool
+    error: str | None
+    elapsed: float
+    received: int
+    attempts: int
+    redirects: int
+    http_version: str | None
+    engine: str
+    timing: Timing | None
+    result: object | None = None
+
+
+Event: TypeAlias = RequestStarted | RedirectFollowed | RequestFinished
+
+_log = logging.getLogger("nbhttp")
+
+
+class EventHub:
+    """Hands events to subscribers, in order of subscription, on the thread that emits them."""
+
+    def __init__(self, parent: "EventHub | None" = None) -> None:
+        self._subscribers: tuple[Subscriber, ...] = ()
+        self._reported: set[int] = set()
+        self._parent = parent
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens: events are only worth making then."""
+        return bool(self._subscribers) or (self._parent is not None and self._parent.is_heard)
+
+    def subscribe(self, callback: Subscriber) -> Unsubscribe:
+        """Call `callback(event)` for each event from now on.
+
+        Returns:
+            A function that ends the subscription; calling it again does nothing.
+        """
+        if not callable(callback):
+            raise TypeError(f"subscribe takes a function of one event, not {callback!r}")
+        entry: Subscriber = _Entry(callback)
+        self._subscribers = (*self._subscribers, entry)
+
+        def unsubscribe() -> None:
+            self._subscribers = tuple(s for s in self._subscribers if s is not entry)
+
+        return unsubscribe
+
+    def emit(self, event: object) -> None:
+        """Tell everybody; an exception of a subscriber is logged once and goes no further."""
+        for subscriber in self._subscribers:
+            try:
+                subscriber(event)
+            except Exception as exc:  # noqa: BLE001 - a listener must not harm the request
+                self._report(subscriber, exc)
+        if self._parent is not None:
+            self._parent.emit(event)
+
+    def _report(self, subscriber: Subscriber, exc: Exception) -> None:
+        if id(subscriber) in self._reported:
+            return
+        self._reported.add(id(subscriber))
+        from nbhttp.redaction import redact_text
+
+        text = redact_text(f"{type(exc).__name__}: {exc}")
+        _log.error("%r failed and is not reported again: %s", subscriber, text)
+
+
+class _Entry:
+    """One subscription; the same callback may be subscribed twice."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Subscriber) -> None:
+        self.callback = callback
+
+    def __call__(self, event: object, /) -> object:
+        return self.callback(event)
+
+    def __repr__(self) -> str:
+        return f"the event subscriber {getattr(self.callback, '__qualname__', self.callback)!r}"
+
+
+everyone = EventHub()
+"""Hears the events of every client in this process."""

@@ -1,0 +1,138 @@
+"""The few places where asyncio and trio differ."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+__all__ = ["call_threadsafe", "current_loop", "is_asyncio", "sleeper", "time_limit"]
+
+
+def current_loop() -> Any:
+    """Return the running asyncio loop or trio's token; both stand for one event loop.
+
+    Raises:
+        RuntimeError: No event loop runs in this thread.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        trio = sys.modules.get("trio")
+        if trio is None:
+            raise
+        return trio.lowlevel.current_trio_token()
+
+
+def is_asyncio(loop: Any) -> bool:
+    """Whether `current_loop()` gave an asyncio loop."""
+    return isinstance(loop, asyncio.AbstractEventLoop)
+
+
+def call_threadsafe(loop: Any, function: Callable[..., object], *args: object) -> None:
+    """Have `loop` call `function` soon, from any thread.
+
+    Raises:
+        RuntimeError: The loop has ended.
+    """
+    if is_asyncio(loop):
+        loop.call_soon_threadsafe(function, *args)
+        return
+    import trio
+
+    try:
+        loop.run_sync_soon(function, *args)
+    except trio.RunFinishedError as exc:
+        raise RuntimeError("the event loop has ended") from exc
+
+
+Wake = Callable[[], None]
+Wait = Callable[[float | None], Awaitable[None]]
+
+
+def sleeper() -> tuple[Wake, Wait]:
+    """Return two functions: one to be called from any thread, and one to await that call.
+
+    `wake` raises RuntimeError when the loop has ended. `wait(seconds)` raises the built-in
+    TimeoutError when the call does not come in time.
+    """
+    loop = current_loop()
+    return _asyncio_sleeper(loop) if is_asyncio(loop) else _trio_sleeper(loop)
+
+
+def _asyncio_sleeper(loop: asyncio.AbstractEventLoop) -> tuple[Wake, Wait]:
+    future: asyncio.Future[None] = loop.create_future()
+
+    def finish() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    def wake() -> None:
+        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - documented for event loop authors; None instead of an exception
+            finish()
+        else:
+            loop.call_soon_threadsafe(finish)
+
+    async def wait(seconds: float | None) -> None:
+        async with time_limit(seconds):
+            await future
+
+    return wake, wait
+
+
+def _trio_sleeper(token: Any) -> tuple[Wake, Wait]:
+    import trio
+
+    event = trio.Event()
+
+    def wake() -> None:
+        call_threadsafe(token, event.set)
+
+    async def wait(seconds: float | None) -> None:
+        async with time_limit(seconds):
+            await event.wait()
+
+    return wake, wait
+
+
+class time_limit:  # noqa: N801 - used like a function, as asyncio.timeout is
+    """Bound a block on either kind of loop; raises the built-in TimeoutError when it passes.
+
+    Never hold one across a `yield` of a generator: it would cancel the consumer's code.
+
+    Args:
+        seconds: None is no limit.
+    """
+
+    __slots__ = ("_scope", "_seconds", "is_passed")
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._scope: Any = None
+        self.is_passed = False
+
+    async def __aenter__(self) -> "time_limit":
+        if self._seconds is None:
+            return self
+        if is_asyncio(current_loop()):
+            self._scope = asyncio.timeout(self._seconds)
+            await self._scope.__aenter__()
+        else:
+            import trio
+
+            self._scope = trio.move_on_after(self._seconds)
+            self._scope.__enter__()
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> bool | None:
+        if self._scope is None:
+            return None
+        if isinstance(self._scope, asyncio.Timeout):
+            try:
+                return await self._scope.__aexit__(*exc_info)
+            finally:
+                self.is_passed = self._scope.expired()
+        swallowed: bool = self._scope.__exit__(*exc_info)
+        if self._scope.cancelled_caught:
+            self.is_passed = True
+            raise TimeoutError
+        return swallowed

@@ -1,0 +1,220 @@
+"""Turns what the network, TLS, httpcore and httpx raise into nbhttp's errors.
+
+The one place where third-party exceptions are named. Each function returns the error to raise;
+callers write `raise translate.connect_error(exc, origin) from exc`.
+"""
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+
+from nbhttp._engines.base import Origin, Phases
+from nbhttp.errors import (
+    ConfigError,
+    ConnectError,
+    ProtocolError,
+    RequestError,
+    TimeoutError,
+    TooManyRedirectsError,
+)
+
+__all__ = ["connect_error", "foreign_error", "read_error", "time_limit_error"]
+
+_PHASE_WORDS = {
+    "queue": "waiting for a free connection",
+    "connect": "connecting",
+    "tls": "in the TLS handshake",
+    "send": "sending the request",
+    "wait": "waiting for the first byte of the answer",
+    "receive": "receiving the answer",
+}
+
+
+def time_limit_error(seconds: float | None, phase: str) -> TimeoutError:
+    """Say which limit passed and what was going on."""
+    limit = "the time limit" if seconds is None else f"the limit of {seconds:g} s"
+    hints = {
+        "queue": "raise max_connections, or httpx.Timeout(pool=…)",
+        "connect": "check the address, the VPN and the proxy; the host may be down",
+        "receive": "raise timeout=, or use stream_request() or download_file() for a long answer",
+    }
+    return TimeoutError(
+        f"{limit} passed while {_PHASE_WORDS.get(phase, phase)}",
+        hint=hints.get(phase, "raise timeout=, or try again later"),
+    )
+
+
+def connect_error(exc: BaseException, origin: Origin) -> RequestError:
+    """Explain why no connection to `origin` came about."""
+    for cause in _chain(exc):
+        if isinstance(cause, ssl.SSLCertVerificationError | ssl.CertificateError):
+            return _certificate_error(cause, origin)
+        if isinstance(cause, ssl.SSLError):
+            return _tls_error(cause, origin)
+        if isinstance(cause, socket.gaierror | UnicodeError):
+            return ConnectError(
+                f"unknown host {origin.host!r}: the name cannot be resolved",
+                hint="check the spelling of the host and the network or VPN connection",
+            )
+        if isinstance(cause, ExceptionGroup):
+            return connect_error(cause.exceptions[0], origin)
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return _address_error(cause, origin)
+    reason = str(exc) or type(exc).__name__
+    return ConnectError(
+        f"cannot connect to {_authority(origin)}: {reason}",
+        hint="check the address and the network connection",
+    )
+
+
+def read_error(exc: BaseException | None, phases: Phases, received: int = 0) -> RequestError:
+    """Explain a connection that broke after it had been opened.
+
+    Args:
+        exc: What was raised; None when the peer simply closed.
+        phases: The exchange's phases; `running` says how far it was.
+        received: Bytes of the body that had come.
+    """
+    broken = any(isinstance(e, ConnectionResetError | BrokenPipeError) for e in _chain(exc))
+    how = "reset" if broken else "closed"
+    if phases.running == "receive":
+        return ProtocolError(
+            f"the server {how} the connection in the middle of the answer, "
+            f"after {received:,} bytes of the body",
+            hint="try again; for a large body download_file() resumes where it stopped",
+        )
+    return ConnectError(
+        f"the server {how} the connection before answering",
+        hint="try again; if it stays, check that the port speaks the URL's scheme (http or https)",
+    )
+
+
+def foreign_error(
+    exc: BaseException, origin: Origin, phases: Phases, received: int = 0
+) -> RequestError | None:
+    """Translate what httpcore or httpx raised.
+
+    Returns:
+        None for what is not theirs: a programming error, or the caller's own exception.
+    """
+    import httpcore
+    import httpx
+
+    if isinstance(exc, httpcore.PoolTimeout | httpx.PoolTimeout):
+        return time_limit_error(None, "queue")
+    if isinstance(exc, httpcore.TimeoutException | httpx.TimeoutException):
+        return time_limit_error(None, phases.running)
+    if isinstance(exc, httpcore.ProxyError | httpx.ProxyError):
+        return ConnectError(
+            f"the proxy refused the connection to {_authority(origin)}: {exc}",
+            hint="check the proxy's address and credentials (proxy=, HTTPS_PROXY)",
+        )
+    if isinstance(exc, httpcore.ConnectError | httpx.ConnectError):
+        return connect_error(exc, origin)
+    if isinstance(exc, httpcore.RemoteProtocolError | httpx.RemoteProtocolError):
+        return _protocol_error(exc, phases, received)
+    if isinstance(exc, httpcore.NetworkError | httpx.NetworkError):
+        return read_error(exc, phases, received)
+    if isinstance(exc, httpx.TooManyRedirects):
+        return TooManyRedirectsError(str(exc))
+    if isinstance(
+        exc,
+        httpcore.LocalProtocolError
+        | httpcore.ProtocolError
+        | httpcore.UnsupportedProtocol
+        | httpx.RequestError,
+    ):
+        return ProtocolError(str(exc) or type(exc).__name__)
+    return None
+
+
+def config_error(exc: Exception) -> ConfigError:
+    """A value that httpx refused while the request was built."""
+    return ConfigError(str(exc))
+
+
+def _protocol_error(exc: BaseException, phases: Phases, received: int) -> RequestError:
+    text = str(exc)
+    if "disconnected without sending" in text:
+        return read_error(None, phases)
+    if "peer closed connection without sending complete message body" in text:
+        return read_error(None, Phases(running="receive"), received)
+    return ProtocolError(
+        f"the answer is not valid HTTP: {text}",
+        hint="check that the port speaks the URL's scheme; the server or a proxy may be broken",
+    )
+
+
+def _certificate_error(exc: ssl.SSLError, origin: Origin) -> ConnectError:
+    reason = getattr(exc, "verify_message", "") or str(exc)
+    hint = (
+        "if a company or private CA signed it, pass its file as verify='/path/ca.pem' "
+        "or install it in the system's trust store"
+    )
+    if "Hostname mismatch" in reason or "IP address mismatch" in reason:
+        hint = f"the certificate is for another name than {origin.host!r}; check the URL's host"
+    elif "expired" in reason:
+        hint = "the server's certificate has run out; its operator must renew it (or fix the clock)"
+    elif "self" in reason and "signed" in reason:
+        hint = "save the server's own certificate and pass it as verify='/path/cert.pem'"
+    return ConnectError(
+        f"the TLS certificate of {_authority(origin)} is not trusted: {reason}", hint=hint
+    )
+
+
+def _tls_error(exc: ssl.SSLError, origin: Origin) -> ConnectError:
+    reason = exc.reason or str(exc)
+    hint = "the server and this machine agree on no TLS version or cipher"
+    if reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}:
+        hint = f"the server does not speak TLS on port {origin.port}; try http:// instead"
+    elif "CERTIFICATE_REQUIRED" in reason or "ALERT_HANDSHAKE_FAILURE" in reason:
+        hint = "the server may want a client certificate (cert=)"
+    return ConnectError(f"TLS with {_authority(origin)} failed: {reason}", hint=hint)
+
+
+def _address_error(exc: OSError, origin: Origin) -> ConnectError:
+    where = _authority(origin)
+    texts = {
+        errno.ECONNREFUSED: (
+            f"connection refused by {where}",
+            "nothing listens there: check the port, and that the server is running",
+        ),
+        errno.ECONNRESET: (
+            f"the connection to {where} was reset while it was being opened",
+            "check that the port speaks the URL's scheme (http or https)",
+        ),
+        errno.EHOSTUNREACH: (f"no route to {where}", "check the network or VPN connection"),
+        errno.ENETUNREACH: (
+            f"the network of {where} cannot be reached",
+            "check the network or VPN connection",
+        ),
+        errno.ETIMEDOUT: (
+            f"{where} did not answer the connection attempt",
+            "the host may be down or behind a firewall",
+        ),
+        errno.EMFILE: (
+            "this process has no free file descriptor for another connection",
+            "lower max_connections, or raise the limit (ulimit -n)",
+        ),
+    }
+    refused = "Connect call failed" in str(exc) or "Multiple exceptions" in str(exc)
+    message, hint = texts.get(
+        errno.ECONNREFUSED if refused and exc.errno not in texts else exc.errno or 0,
+        (f"cannot connect to {where}: {exc.strerror or exc}", "check the address and the network"),
+    )
+    return ConnectError(message, hint=hint)
+
+
+def _authority(origin: Origin) -> str:
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    return f"{host}:{origin.port}"
+
+
+def _chain(exc: BaseException | None) -> Iterator[BaseException]:
+    """Yield `exc` and what it was raised from, innermost last."""
+    seen: set[int] = set()
+    while exc is not None and id(exc) not in seen:
+        seen.add(id(exc))
+        yield exc
+        exc = exc.__cause__ or exc.__context__

@@ -1,0 +1,122 @@
+"""Public type aliases, protocols and the typed options of a request."""
+
+import os
+import ssl
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from http.cookiejar import CookieJar
+
+    import httpx
+
+    from nbhttp.secrets import Secret
+
+__all__ = [
+    "UNSET",
+    "AuthTypes",
+    "ContentTypes",
+    "CookieTypes",
+    "EngineName",
+    "EventHooks",
+    "FileTypes",
+    "HeaderTypes",
+    "ParamTypes",
+    "RequestOptions",
+    "StreamOptions",
+    "TimeoutTypes",
+    "Unset",
+    "UrlTypes",
+    "VerifyTypes",
+]
+
+
+class Unset:
+    """The type of `UNSET`."""
+
+    _instance: "Unset | None" = None
+
+    def __new__(cls) -> "Unset":
+        if cls._instance is None:
+            cls._instance = super().__new__(cls)
+        return cls._instance
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+
+UNSET: Final = Unset()
+"""Stands for "what the client says", where None already has a meaning (no timeout, no auth)."""
+
+Primitive: TypeAlias = "str | int | float | bool | Secret | None"
+UrlTypes: TypeAlias = "httpx.URL | str"
+ParamTypes: TypeAlias = (
+    "httpx.QueryParams | Mapping[str, Primitive | Sequence[Primitive]]"
+    " | Sequence[tuple[str, Primitive]] | str | bytes"
+)
+HeaderTypes: TypeAlias = (
+    "httpx.Headers | Mapping[str, str | Secret] | Mapping[bytes, bytes]"
+    " | Sequence[tuple[str, str | Secret]] | Sequence[tuple[bytes, bytes]]"
+)
+CookieTypes: TypeAlias = "httpx.Cookies | CookieJar | Mapping[str, str] | Sequence[tuple[str, str]]"
+AuthTypes: TypeAlias = (
+    "httpx.Auth | tuple[str | bytes, str | bytes | Secret]"
+    " | Callable[[httpx.Request], httpx.Request]"
+)
+TimeoutTypes: TypeAlias = (
+    "float | httpx.Timeout | tuple[float | None, float | None, float | None, float | None] | None"
+)
+ContentTypes: TypeAlias = "str | bytes | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes]"
+FileContent: TypeAlias = "IO[bytes] | bytes | str"
+FileTypes: TypeAlias = (
+    "FileContent | tuple[str | None, FileContent] | tuple[str | None, FileContent, str | None]"
+)
+FilesTypes: TypeAlias = "Mapping[str, FileTypes] | Sequence[tuple[str, FileTypes]]"
+VerifyTypes: TypeAlias = "bool | str | os.PathLike[str] | ssl.SSLContext"
+CertTypes: TypeAlias = "str | tuple[str, str] | tuple[str, str, str]"
+ProxyTypes: TypeAlias = "httpx.URL | str | httpx.Proxy"
+EngineName: TypeAlias = Literal["auto", "httpx", "direct"]
+EventHooks: TypeAlias = "Mapping[str, Sequence[Callable[[Any], Any]]]"
+
+
+class StreamOptions(TypedDict, total=False):
+    """Keyword options of every call that sends a request; httpx's names and meanings."""
+
+    params: "ParamTypes | None"
+    data: "Mapping[str, Any] | str | bytes | None"
+    json: Any
+    files: "FilesTypes | None"
+    content: "ContentTypes | None"
+    headers: "HeaderTypes | None"
+    cookies: "CookieTypes | None"
+    auth: "AuthTypes | Unset | None"
+    timeout: "TimeoutTypes | Unset"
+    follow_redirects: "bool | Unset"
+    extensions: "Mapping[str, Any] | None"
+
+
+class RequestOptions(StreamOptions, total=False):
+    """Options of a buffered call: `request` and the verbs."""
+
+    max_body: "int | Unset | None"
+
+
+class Subscriber(Protocol):
+    """Takes the events of a client."""
+
+    def __call__(self, event: Any, /) -> object:
+        """Take one event; what it returns is ignored."""
+
+
+Unsubscribe: TypeAlias = Callable[[], None]
+AsyncFunction: TypeAlias = Callable[..., Awaitable[Any]]
