@@ -1,0 +1,932 @@
+"""The redactor that stands before every text that leaves the library.
+
+What it hides, in this order:
+
+1. *registered values*, however they are spelled: raw, percent-encoded, JSON- or HTML-escaped,
+   base64 (also of ``user:value``), and what the user's own patterns match;
+2. *well-known shapes*: GitHub, AWS, Slack, Google, Stripe … tokens, JWTs, PEM private keys;
+3. *userinfo* in URLs;
+4. *by name*: header fields, query and form parameters, JSON keys, ``name=value`` in prose.
+
+A mask says nothing about the secret but its kind: ``‹redacted›``, or ``‹redacted ghp_›`` where
+the kind is public. The same value always gives the same mask, and a mask is never masked again.
+
+The module is the bottom layer: standard library only. Its state (registered values, added names
+and patterns) is one immutable snapshot, replaced under a lock, so readers need none. Each rule
+is guarded by a test that costs nanoseconds, and no expression can backtrack more than linearly.
+"""
+
+import base64
+import html
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote
+
+__all__ = [
+    "MASK",
+    "add_name",
+    "add_pattern",
+    "is_credential_name",
+    "redact_body",
+    "redact_headers",
+    "redact_json",
+    "redact_text",
+    "redact_url",
+    "register",
+    "remove_name",
+    "remove_pattern",
+    "unregister",
+]
+
+MASK = "‹redacted›"
+"""What stands for a secret of no known kind."""
+
+_MASK_SOURCE = r"‹redacted(?: [\w .-]{1,16})?›"
+_IS_MASK = re.compile(_MASK_SOURCE)
+_MASKS_APART = re.compile(f"({_MASK_SOURCE})")
+
+
+# --- names ---------------------------------------------------------------------------------
+
+
+class _Kind(IntEnum):
+    """Where a name marks its value as secret; each kind includes the ones before it."""
+
+    NONE = 0
+    PARAMETER = 1
+    """A URL or form parameter or a header field: `key`, `code`; in JSON these are everyday words."""
+    DATA = 2
+    """Also a JSON key or `name=value`, but not `name: value` in prose: `session`, `auth`."""
+    ANYWHERE = 3
+
+
+# Names are compared as their letters and digits, lower-case: "X-Api-Key" is "xapikey".
+_PARAMETER_NAMES = """
+    key code sig signature sign hmac otp totp mfacode sas appid jwt assertion clientassertion
+    samlresponse samlrequest hubverifytoken ticket secwebsocketkey
+""".split()
+_DATA_NAMES = """
+    auth session aiohttpsession usersession symfony connectsid xforwardedfor csrf xcsrf xsrf
+""".split()
+_SECRET_NAMES = """
+    pwd mysqlpwd pass userpass passphrase xhubsignature xhubsignature256 stripesignature
+    xamzsignature xgoogsignature xamzcfsignature awsaccesskeyid wwwauthenticate
+    proxyauthenticate authenticationinfo proxyauthenticationinfo phpsessid jsessionid
+    sessionid sessid cookies setcookie2 passwords secrets passwordhash ddapikey bearer
+""".split()
+_SECRET_ENDINGS = tuple(
+    """
+    token secret password passwd passphrase authorization credential credentials cookie
+    apikey secretkey privatekey accesskey accountkey authkey appkey applicationkey
+    subscriptionkey functionskey consumerkey signingkey encryptionkey sharedkey masterkey
+    servicekey licensekey rapidapikey fastlykey storagekey sessionkey clientkey tokensecret
+    """.split()
+)
+# A place in a list, not a credential: what debugging a pagination needs to see.
+_PLACE_ENDINGS = ("pagetoken", "nexttoken", "continuationtoken", "synctoken", "cursortoken")
+_AUTH_FIELDS = frozenset(
+    "authorization proxyauthorization wwwauthenticate proxyauthenticate".split()
+)
+_COOKIE_FIELDS = frozenset(["cookie", "setcookie"])
+
+_BUILT_IN = (
+    dict.fromkeys(_PARAMETER_NAMES, _Kind.PARAMETER)
+    | dict.fromkeys(_DATA_NAMES, _Kind.DATA)
+    | dict.fromkeys(_SECRET_NAMES, _Kind.ANYWHERE)
+)
+_NOT_LETTER_OR_DIGIT = re.compile(r"[\W_]+")
+
+
+@lru_cache(maxsize=4096)
+def _normalise(name: str) -> str:
+    if "%" in name:
+        name = unquote(name)
+    return _NOT_LETTER_OR_DIGIT.sub("", name).lower()
+
+
+def _classify(name: str, added: frozenset[str]) -> _Kind:
+    plain = _normalise(name)
+    if plain in added:
+        return _Kind.ANYWHERE
+    if plain in _BUILT_IN:
+        return _BUILT_IN[plain]
+    if plain.endswith(_SECRET_ENDINGS) and not plain.endswith(_PLACE_ENDINGS):
+        return _Kind.ANYWHERE
+    if plain.endswith("signature"):
+        return _Kind.PARAMETER
+    return _Kind.NONE
+
+
+# --- shapes of well-known tokens -----------------------------------------------------------
+
+# (prefix, body): the prefix is public and becomes the mask's label. Every token has at least 16
+# characters of [A-Za-z0-9_.-]; that run after a boundary is what the search looks for first.
+_W = "[A-Za-z0-9]"
+_TOKENS = (
+    (r"gh[pousr]_", rf"{_W}{{30,}}"),
+    (r"github_pat_", r"\w{22,}"),
+    (r"gl(?:pat|dt|ft|soat|rt|rtr|ffct|ptt|agent|oas|imt|cbt)-", r"[\w-]{18,}"),
+    (r"GR1348941", r"[\w-]{20,}"),
+    (r"glsa_|glc_", rf"{_W}{{32,}}"),
+    (r"xox[a-z]-", rf"(?:{_W}{{1,}}-){{0,5}}{_W}{{8,}}"),
+    (r"xapp-", r"\d-[A-Z0-9]{8,}"),
+    (r"A(?:KIA|SIA|BIA|CCA)", r"[A-Z0-9]{16}"),
+    (r"AIza", r"[\w-]{35}"),
+    (r"GOCSPX-", r"[\w-]{28}"),
+    (r"ya29\.", r"[\w-]{20,}"),
+    (r"sk-(?:proj|svcacct|admin|ant|or|lf)-", r"[\w-]{20,}"),
+    (r"sk-", rf"{_W}{{20,}}"),
+    (r"(?:sk|rk)_(?:live|test|prod)_", rf"{_W}{{10,}}"),
+    (r"whsec_", rf"{_W}{{24,}}"),
+    (r"hf_", rf"{_W}{{30,}}"),
+    (r"api_org_", rf"{_W}{{30,}}"),
+    (r"npm_", rf"{_W}{{10,}}"),
+    (r"pypi-", r"AgE[\w-]{40,}"),
+    (r"SG\.", r"[\w=-]{16,}\.?[\w=.-]{16,}"),
+    (r"sntry[su]_", r"[\w+/=]{40,}"),
+    (r"shp(?:at|ca|pa|ss)_", r"[a-fA-F0-9]{32}"),
+    (r"do[opr]_v1_", r"[a-f0-9]{64}"),
+    (r"dp\.(?:pt|st|ct|sa|scim|audit)\.", rf"{_W}{{30,}}"),
+    (r"hvs\.|hvb\.", r"[\w-]{20,}"),
+    (r"s\.", r"(?=[a-z]*\d)[a-z0-9]{24}(?![\w.-])"),
+    (r"pul-", r"[a-f0-9]{40}"),
+    (r"pscale_(?:pw|oauth|tkn)_", r"[\w=.-]{28,}"),
+    (r"pplx-", rf"{_W}{{40,}}"),
+    (r"ntn_|secret_", r"[A-Za-z0-9]{43}"),
+    (r"lin_api_", rf"{_W}{{40}}"),
+    (r"rdme_", r"[a-z0-9]{60,}"),
+    (r"rubygems_", r"[a-f0-9]{48}"),
+    (r"xkeysib-", r"[a-f0-9]{64}-\w{16}"),
+    (r"sgp_", r"(?:(?:[a-fA-F0-9]{16}|local)_)?[a-fA-F0-9]{40}"),
+    (r"sm_(?:sat|pat|aat)_", rf"{_W}{{16}}"),
+    (r"duffel_(?:live|test)_", r"[\w=-]{40,}"),
+    (r"EZ[AT]K", r"[A-Za-z0-9]{54}"),
+    (r"FLWSECK(?:_TEST)?-", r"[a-zA-Z0-9]{12,}"),
+    (r"fio-u-", r"[\w=-]{60,}"),
+    (r"ico-", rf"{_W}{{32}}"),
+    (r"API-", r"[A-Z0-9]{26}"),
+    (r"LTAI", rf"{_W}{{20}}"),
+    (r"AKCp", rf"{_W}{{60,}}"),
+    (r"cmVm", r"d[A-Za-z0-9]{59}"),
+    (r"SK", r"[a-fA-F0-9]{32}"),
+    (r"4b1d", rf"{_W}{{38}}(?![\w-])"),
+    (r"PMAK-", r"[a-f0-9]{24}-[a-f0-9]{34}"),
+    (r"NRAK-", r"[A-Z0-9]{27}"),
+    (r"gsk_|xai-|r8_|tvly-|nvapi-", r"[\w-]{20,}"),
+    (r"A3-", r"[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){3}"),
+    (r"ops_", r"eyJ[\w+/-]{60,}"),
+    (r"AGE-SECRET-KEY-", r"1[A-Z0-9]{58}"),
+    (r"pat", r"[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
+    (r"EAA", r"[A-Za-z0-9]{60,}"),
+    (r"sc_|ext_|scauth_|authress_", r"[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][\w=+/.-]{40,}"),
+)
+# Tokens that are recognised by their form, not by a public prefix; (label, whole form).
+_FORMS = (
+    ("JWT", r"ey[A-Za-z0-9_]{15,}+\.ey[\w-]{10,}+(?:\.[\w-]*+)*+"),
+    ("eyJrIjoi", r"eyJrIjoi[A-Za-z0-9]{70,}"),
+    ("", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk"),
+    ("", r"[a-f0-9]{32}-us\d{1,2}(?![\w-])"),
+    ("", r"[MNO][\w-]{22,25}\.[\w-]{6}\.[\w-]{27,38}"),
+)
+
+
+def _token_regex() -> re.Pattern[str]:
+    # The boundary comes first, as a class: the search then skips word characters in C. It may be
+    # the end of a percent-escape ("%20ghp_…") or of a backslash-escape ("\nghp_…"). The tail
+    # takes the rest of the word, so that a match never makes a new boundary.
+    boundary = r"[^A-Za-z0-9_](?:(?<=%)[0-9A-Fa-f]{2}|(?<=\\)[nrt])?"
+    tokens = "|".join(f"({prefix}){body}" for prefix, body in _TOKENS)
+    forms = "|".join(f"({form})" for _, form in _FORMS)
+    return re.compile(rf"({boundary})(?=[\w.-]{{16}})(?:{tokens}|{forms})[\w-]*", re.ASCII)
+
+
+_TOKEN = _token_regex()
+_FIRST_FORM = len(_TOKENS) + 2  # group 1 is the boundary
+
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----"
+    r"[^-]*+(?:-(?!----)[^-]*+)*+(?:-----END [A-Z0-9 ]{0,60}-----)?"
+)
+_SLACK_HOOK = re.compile(r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[\w+/-]{20,}")
+_DISCORD_HOOK = re.compile(r"(/api/webhooks/\d{10,20}/)[\w-]{40,}")
+_TELEGRAM = re.compile(r"()(?<!\d)\d{8,10}:AA[\w-]{32,}")
+_AZURE = re.compile(r"()(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,}")
+_GOOGLE_REFRESH = re.compile(r"()(?<!\w)1//0[\w-]{30,}")
+_BEARER = re.compile(r"((?:Bearer|bearer|Basic|basic) {1,2})(?=[^\s\d]{0,200}\d)[\w.~+/=-]{8,}")
+# (a substring without which the expression cannot match, the expression, the mask)
+_GUARDED = (
+    ("PRIVATE KEY", _PEM, "‹redacted PRIVATE KEY›"),
+    ("hooks.slack.com", _SLACK_HOOK, rf"\1{MASK}"),
+    ("/api/webhooks/", _DISCORD_HOOK, rf"\1{MASK}"),
+    (":AA", _TELEGRAM, MASK),
+    ("Q~", _AZURE, MASK),
+    ("1//0", _GOOGLE_REFRESH, MASK),
+    ("earer ", _BEARER, rf"\1{MASK}"),
+    ("asic ", _BEARER, rf"\1{MASK}"),
+)
+
+
+def _masked_token(match: re.Match[str]) -> str:
+    group = match.lastindex or 0
+    label = match[group] if group < _FIRST_FORM else _FORMS[group - _FIRST_FORM][0]
+    return f"{match[1]}{_labelled(label)}"
+
+
+def _labelled(label: str) -> str:
+    return f"‹redacted {label}›" if label else MASK
+
+
+def _hide_shapes(text: str) -> str:
+    if len(text) < 16:
+        return text
+    text = _TOKEN.sub(_masked_token, "\n" + text)[1:]
+    for needed, pattern, mask in _GUARDED:
+        if needed in text:
+            text = pattern.sub(mask, text)
+    return text
+
+
+def _mask(value: str) -> str:
+    """The mask for a whole value; an empty value and a mask stay what they are."""
+    if not value or _IS_MASK.fullmatch(value):
+        return value
+    hidden = _hide_shapes(value)
+    return hidden if _IS_MASK.fullmatch(hidden) else MASK
+
+
+# --- registered values ---------------------------------------------------------------------
+
+_SHORTEST = 4
+_SHORTEST_ANYWHERE = 8
+_SHORTEST_BASE64 = 6
+_RUN = re.compile(r"[A-Za-z0-9]+")
+_JSON_SHORT = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
+
+
+def _spellings(char: str) -> str:
+    """An expression for one character as any encoder may have written it."""
+    if char.isascii() and char.isalnum():
+        return char
+    escaped = "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+    ways = [re.escape(char), "(?i:" + escaped.replace("%", "%(?:25){0,3}") + ")"]
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    ways.append(
+        "(?i:" + "".join(rf"\\{{1,7}}u{units[i : i + 4]}" for i in range(0, len(units), 4)) + ")"
+    )
+    ways.append(f"(?i:&#(?:x0{{0,4}}{ord(char):x}|0{{0,4}}{ord(char)});)")
+    named = html.escape(char)
+    if named != char:
+        ways.append(named)
+    if char in "\"'/\\":
+        ways.append(rf"\\{{1,7}}{re.escape(char)}")
+    if char in _JSON_SHORT:
+        ways.append(rf"\\{{1,7}}{_JSON_SHORT[char]}")
+    if char == " ":
+        ways.append(r"\+")
+    return f"(?:{'|'.join(ways)})"
+
+
+def _base64_cores(value: str) -> set[str]:
+    """Base64 of `value` wherever in a longer text it begins, without what its neighbours shape."""
+    raw = value.encode("utf-8", "surrogatepass")
+    cores = set()
+    for shift, unsure in ((0, 0), (1, 2), (2, 3)):
+        encoded = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
+        sure_end = len(encoded) - (1 if (shift + len(raw)) % 3 else 0)
+        cores.add(encoded[unsure:sure_end])
+    return {core for core in cores if len(core) >= _SHORTEST_BASE64}
+
+
+def _base64_regex(core: str) -> str:
+    spelled = core.replace("+", r"(?:[+-]|%2[Bb])").replace("/", r"(?:[/_]|%2[Ff]|\\/)")
+    return spelled + r"[\w+/-]*+(?:={1,2}|(?:%3[Dd]){1,2})?"
+
+
+def _anchor(value: str) -> str:
+    """The longest run of letters and digits: they are the same in every encoding."""
+    return max(_RUN.findall(value), key=len, default="")
+
+
+class _Needle:
+    """One registered value: how to find it, and its mask."""
+
+    __slots__ = ("anchors", "mask", "pattern", "shortest")
+
+    def __init__(self, value: str) -> None:
+        direct = "".join(map(_spellings, value))
+        if len(value) < _SHORTEST_ANYWHERE:  # "admin" is not hidden in "administrator"
+            direct = rf"(?<![A-Za-z0-9_]){direct}(?![A-Za-z0-9_])"
+        cores = _base64_cores(value)
+        sources = [_MASK_SOURCE, direct, *map(_base64_regex, sorted(cores))]
+        self.anchors = tuple(dict.fromkeys(map(_anchor, [value, *sorted(cores)])))
+        self.shortest = min(map(len, self.anchors))
+        self.pattern = re.compile("|".join(sources), re.ASCII)
+        self.mask = _mask(value)
+
+    def hide(self, text: str) -> str:
+        for anchor in self.anchors:
+            if anchor in text:
+                return self.pattern.sub(self._masked, text)
+        return text
+
+    def _masked(self, match: re.Match[str]) -> str:
+        found = match[0]
+        return found if _IS_MASK.fullmatch(found) else self.mask
+
+
+# --- the rules in force --------------------------------------------------------------------
+
+
+def _either_case(text: str) -> str:
+    return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else re.escape(c) for c in text)
+
+
+class _Rules:
+    """An immutable snapshot of what is hidden, with its expressions compiled."""
+
+    def __init__(
+        self,
+        needles: tuple[_Needle, ...] = (),
+        names: frozenset[str] = frozenset(),
+        patterns: tuple[re.Pattern[str], ...] = (),
+    ) -> None:
+        self.needles = needles
+        self.names = names
+        self.patterns = patterns
+        self.kind: Callable[[str], _Kind] = lru_cache(maxsize=4096)(
+            lambda name: _classify(name, names)
+        )
+        self.pair, self.parameter, self.url_parameter = _name_regexes(names)
+
+    def hide_values(self, text: str) -> str:
+        for needle in self.needles:
+            text = needle.hide(text)
+        if self.patterns:
+            text = self._hide_patterns(text)
+        return text
+
+    def _hide_patterns(self, text: str) -> str:
+        parts = _MASKS_APART.split(text)
+        for i in range(0, len(parts), 2):
+            for pattern in self.patterns:
+                parts[i] = "".join(
+                    piece if j % 2 else pattern.sub(_mask_match, piece)
+                    for j, piece in enumerate(_MASKS_APART.split(parts[i]))
+                )
+        return "".join(parts)
+
+
+def _mask_match(match: re.Match[str]) -> str:
+    return _mask(match[0])
+
+
+# `?name=`, also percent-encoded once or more, as in `?next=https%3A%2F%2Fh%2F%3Ftoken%3D…`.
+_ENCODED_END = r"%(?:25){0,3}2[36]"
+_PARAMETER_NAME = r"(?:[\w.\[\]$~-]|%(?:5[BDFbdf]|2[DEde])){1,64}+"
+
+
+@lru_cache(maxsize=8)
+def _name_regexes(
+    added: frozenset[str],
+) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Expressions that find what may be a secret's name, by how such names end.
+
+    The last two letters are a cheap test that most names in a text fail; `_classify` decides.
+    """
+    names = {*_BUILT_IN, *_SECRET_ENDINGS, *added}
+    ends = "|".join(sorted({_either_case(name[-2:]) for name in names}))
+    behind = rf"(?:(?<=(?:{ends})X)|(?<=(?:{ends})[\"' \])]X)|(?<=(?:{ends})[\"'\\][\"' ]X))"
+    pair = "[=:,]" + behind.replace("X", "[=:,]")
+    name_end = rf"(?:(?<=(?:{ends}))|(?<=(?:{ends})\])|(?<=(?:{ends})%5[Dd]))"
+    found = []
+    for stop in (r"\s\"<>", ""):
+        inside = rf"[^&#{stop}]"
+        if stop:
+            inside = rf"(?:{_MASK_SOURCE}|[^&#'{stop}]|'(?=\w))"
+        encoded = rf"(?:(?!{_ENCODED_END}){inside})*+"
+        found.append(
+            re.compile(
+                rf"((?:[?&#]|(?P<path>;)|(?P<encoded>%)(?:25){{0,3}}(?:3[FBfb]|2[36]))"
+                rf"(?P<name>{_PARAMETER_NAME}){name_end}(?:=|%(?:25){{0,3}}3[Dd]))"
+                rf"(?P<value>(?(encoded){encoded}|(?(path)(?:(?![?/;]){inside})*+|{inside}*+)))",
+                re.ASCII,
+            )
+        )
+    return re.compile(pair), found[0], found[1]
+
+
+_lock = threading.Lock()
+_values: Counter[str] = Counter()
+_needles: dict[str, _Needle] = {}
+_rules = _Rules()
+
+
+def _replace_rules(
+    *,
+    names: frozenset[str] | None = None,
+    patterns: tuple[re.Pattern[str], ...] | None = None,
+) -> None:
+    global _rules  # noqa: PLW0603 - the one snapshot that readers take
+    _rules = _Rules(
+        tuple(_needles.values()),
+        _rules.names if names is None else names,
+        _rules.patterns if patterns is None else patterns,
+    )
+
+
+def register(value: str) -> None:
+    """Hide `value` in every text from now on, however it is encoded there.
+
+    Found are the value as it is, percent-encoded, JSON- and HTML-escaped, and in base64 alone
+    or within a longer text (``user:value``). A value of 8 and more characters is found
+    anywhere; one of 4 to 7 only as a whole word, so that the password ``admin`` leaves
+    ``administrator`` readable; a shorter one is not sought: a text full of masks would
+    tell it. Registering a value again counts; see `unregister`.
+
+    Args:
+        value: The secret. White space around it is ignored; an empty one does nothing.
+
+    Raises:
+        TypeError: `value` is not a string.
+    """
+    value = _checked_value(value)
+    if len(value) < _SHORTEST:
+        return
+    with _lock:
+        _values[value] += 1
+        if value in _needles:
+            return
+        _needles[value] = _Needle(value)
+        _replace_rules()
+
+
+def unregister(value: str) -> None:
+    """Take one registration of `value` back; the last one makes it visible again.
+
+    Args:
+        value: What was given to `register`; an unknown one does nothing.
+
+    Raises:
+        TypeError: `value` is not a string.
+    """
+    value = _checked_value(value)
+    with _lock:
+        if value not in _needles:
+            return
+        _values[value] -= 1
+        if _values[value] > 0:
+            return
+        del _values[value], _needles[value]
+        _replace_rules()
+
+
+def _checked_value(value: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a secret to hide must be a str, not {type(value).__name__}")
+    return value.strip()
+
+
+def add_name(name: str) -> Callable[[], None]:
+    """Hide the values of this name: header field, parameter, JSON key or ``name=value``.
+
+    Upper and lower case, ``-``, ``_`` and ``.`` make no difference.
+
+    Args:
+        name: Such as ``"X-Tenant-Key"``.
+
+    Returns:
+        A function that takes the name back, like `remove_name`.
+
+    Raises:
+        ConfigError: The name has no letter or digit.
+    """
+    plain = _checked_name(name)
+    with _lock:
+        _replace_rules(names=_rules.names | {plain})
+    return lambda: remove_name(name)
+
+
+def remove_name(name: str) -> None:
+    """Take back what `add_name` added; the built-in names stay.
+
+    Args:
+        name: The name in any spelling; an unknown one does nothing.
+
+    Raises:
+        ConfigError: The name has no letter or digit.
+    """
+    plain = _checked_name(name)
+    with _lock:
+        _replace_rules(names=_rules.names - {plain})
+
+
+def _checked_name(name: str) -> str:
+    plain = _normalise(name) if isinstance(name, str) else ""
+    if not plain:
+        from nbhttp.errors import ConfigError
+
+        raise ConfigError(f"a name to hide needs a letter or a digit, got {name!r}")
+    return plain
+
+
+def add_pattern(pattern: str | re.Pattern[str]) -> Callable[[], None]:
+    r"""Hide whatever this regular expression matches, wholly.
+
+    Args:
+        pattern: Such as ``r"acme-[0-9a-f]{32}"``; an expression that backtracks without end
+            on some text will do so here too.
+
+    Returns:
+        A function that takes the pattern back, like `remove_pattern`.
+
+    Raises:
+        ConfigError: The pattern does not compile, is for bytes, or matches the empty text.
+    """
+    compiled = _checked_pattern(pattern)
+    with _lock:
+        if compiled not in _rules.patterns:
+            _replace_rules(patterns=(*_rules.patterns, compiled))
+    return lambda: remove_pattern(compiled)
+
+
+def remove_pattern(pattern: str | re.Pattern[str]) -> None:
+    """Take back what `add_pattern` added.
+
+    Args:
+        pattern: The pattern's text or the compiled pattern; an unknown one does nothing.
+
+    Raises:
+        ConfigError: The pattern could never have been added.
+    """
+    compiled = _checked_pattern(pattern)
+    with _lock:
+        _replace_rules(patterns=tuple(p for p in _rules.patterns if p != compiled))
+
+
+def _checked_pattern(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
+    from nbhttp.errors import ConfigError
+
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, TypeError, OverflowError, RecursionError) as exc:
+        raise ConfigError(f"the pattern to hide {pattern!r} does not compile: {exc}") from exc
+    if isinstance(compiled.pattern, bytes):
+        raise ConfigError(f"the pattern to hide {pattern!r} must be text, not bytes")
+    if compiled.match(""):
+        raise ConfigError(
+            f"the pattern to hide {compiled.pattern!r} matches the empty text; "
+            "ask for at least one character"
+        )
+    return compiled
+
+
+def is_credential_name(name: str) -> bool:
+    """Whether a header field or parameter of this name carries a credential.
+
+    Args:
+        name: The name in any case, with ``-``, ``_`` or neither.
+    """
+    return _rules.kind(name) is not _Kind.NONE
+
+
+# --- texts ---------------------------------------------------------------------------------
+
+
+def redact_text(text: str) -> str:
+    """The text with every secret in it masked.
+
+    Args:
+        text: Any text: prose, a URL, an HTTP message, JSON whole or cut off.
+    """
+    rules = _rules
+    if rules.needles or rules.patterns:
+        text = rules.hide_values(text)
+    text = _hide_shapes(text)
+    if "@" in text:
+        text = _hide_userinfo(text)
+    has_equals = "=" in text
+    if has_equals or "%" in text:
+        text = rules.parameter.sub(_parameter_masker(rules), text)
+    if has_equals or ":" in text or "(" in text:
+        text = _hide_pairs(text, rules)
+    return text
+
+
+def redact_url(url: str) -> str:
+    """The URL with userinfo, secret parameters and every other known secret masked.
+
+    Parameters are those of the query, the fragment and path segments (``;token=…``), also in a
+    URL that is itself a parameter. The path stays, but for registered values and known shapes.
+
+    Args:
+        url: An absolute, relative or broken URL.
+    """
+    rules = _rules
+    if rules.needles or rules.patterns:
+        url = rules.hide_values(url)
+    url = _hide_shapes(url)
+    if "@" in url or "%40" in url:
+        url = _hide_userinfo(url)
+    if "=" in url or "%" in url:
+        url = rules.url_parameter.sub(_parameter_masker(rules), url)
+    return url
+
+
+# RFC 3986 section 3.2.1; a raw "@" in the password is an error that people make.
+_USERINFO = re.compile(r"(//|\\/\\/)([^\s/?#\"<>\\]*)@")
+_ENCODED_USERINFO = re.compile(r"(%2F%2F)(?:[^\s/?#&%]|%(?!2F|3F|23|26|40)..)*+%40", re.IGNORECASE)
+
+
+def _hide_userinfo(text: str) -> str:
+    if "//" in text or "\\/\\/" in text:
+        text = _USERINFO.sub(_mask_userinfo, text)
+    if "%40" in text:
+        text = _ENCODED_USERINFO.sub(rf"\1{MASK}%40", text)
+    return text
+
+
+def _mask_userinfo(match: re.Match[str]) -> str:
+    return f"{match[1]}{_mask(match[2])}@"
+
+
+def _parameter_masker(rules: _Rules) -> Callable[[re.Match[str]], str]:
+    def masked(match: re.Match[str]) -> str:
+        if rules.kind(match["name"]) is _Kind.NONE:
+            return match[0]
+        return f"{match[1]}{_mask(match['value'])}"
+
+    return masked
+
+
+_NAMES = re.compile(r"[\w.$~-]++")
+_CHARS = r"[^\s\"'<>&;]"
+# After `=` or `:`; a string may be cut off by the end of the text.
+_QUOTED = re.compile(
+    r"\s{0,4}b?(?:\"([^\"\\]*+(?:\\.[^\"\\]*+)*+)|'([^'\\]*+(?:\\.[^'\\]*+)*+))", re.DOTALL
+)
+_ESCAPED = re.compile(r"\s{0,4}(\\{1,7})([\"'])")
+_WORD = re.compile(rf"[ \t]{{0,4}}((?:{_MASK_SOURCE}|{_CHARS})++)")
+_LINE = re.compile(r"[ \t]{0,4}([^\r\n\"']++)")
+_SCALAR = re.compile(r"\s{0,4}(-?\d[\d.eE+-]*+)")
+_OPEN = re.compile(r"\s{0,4}[\[{]")
+_PIECE = re.compile(
+    r"\"([^\"\\]*+(?:\\.[^\"\\]*+)*+)(?:\"(\s{0,4}:)?|\Z)|([\[{])|([\]}])|(-?\d[\d.eE+-]*+)",
+    re.DOTALL,
+)
+_BARE_WORDS = frozenset(["null", "None", "true", "True", "false", "False"])
+
+
+def _hide_pairs(text: str, rules: _Rules) -> str:
+    """Mask values by the name before them: `a=v`, `A: v`, `"a": "v"`, `('a', 'v')`."""
+    done = 0
+    out: list[str] = []
+    for match in rules.pair.finditer(text):
+        at = match.start()
+        if at < done:
+            continue
+        for start, end, mask in _secrets_after(text, at, rules):
+            out += (text[done:start], mask)
+            done = end
+    if not out:
+        return text
+    out.append(text[done:])
+    return "".join(out)
+
+
+def _secrets_after(text: str, at: int, rules: _Rules) -> list[tuple[int, int, str]]:
+    """What to mask after the separator at `at`: (start, end, mask)."""
+    head = text[max(0, at - 80) : at]
+    bare = head.rstrip(" \t\"'\\])")
+    names = _NAMES.findall(bare)
+    if not names or not bare.endswith(names[-1]):
+        return []
+    name = names[-1]
+    kind = rules.kind(name)
+    if kind < _Kind.DATA:
+        return []
+    quoted = len(bare) < len(head) and head[len(bare)] in "\"'\\"
+    separator = text[at]
+    before = bare[: -len(name)]
+    if separator == ",":
+        is_pair = quoted and before.endswith(("('", '("', "(b'", '(b"'))
+        return _quoted_secret(text, at + 1, name) if is_pair else []
+    if found := _quoted_secret(text, at + 1, name):
+        return found
+    if quoted:
+        return _scalar_or_nested(text, at + 1, kind)
+    if separator == "=":
+        return _word_secret(text, at + 1, name)
+    if kind is not _Kind.ANYWHERE:
+        return []
+    is_field = before[-1:] in "\r\n\"'" or _normalise(name) in _AUTH_FIELDS | _COOKIE_FIELDS
+    if is_field or not before.rstrip("<>* \t-").rstrip("\r").rpartition("\n")[2]:
+        return _line_secret(text, at + 1, name)
+    return _word_secret(text, at + 1, name)
+
+
+def _span(match: re.Match[str], group: int, name: str) -> list[tuple[int, int, str]]:
+    return [(match.start(group), match.end(group), _mask_field(name, match[group]))]
+
+
+def _quoted_secret(text: str, at: int, name: str) -> list[tuple[int, int, str]]:
+    if match := _QUOTED.match(text, at):
+        return _span(match, match.lastindex or 0, name)
+    if match := _ESCAPED.match(text, at):  # JSON within a JSON string
+        end = text.find(match[1] + match[2], match.end())
+        end = len(text) if end < 0 else end
+        return [(match.end(), end, _mask_field(name, text[match.end() : end]))]
+    return []
+
+
+def _word_secret(text: str, at: int, name: str) -> list[tuple[int, int, str]]:
+    match = _WORD.match(text, at)
+    if not match:
+        return []
+    value = match[1].rstrip("),.]}")
+    if value in _BARE_WORDS:
+        return []
+    start = match.start(1)
+    return [(start, start + len(value), _mask_field(name, value))]
+
+
+def _line_secret(text: str, at: int, name: str) -> list[tuple[int, int, str]]:
+    match = _LINE.match(text, at)
+    return _span(match, 1, name) if match else []
+
+
+def _scalar_or_nested(text: str, at: int, kind: _Kind) -> list[tuple[int, int, str]]:
+    if match := _SCALAR.match(text, at):
+        return [(match.start(1), match.end(1), f'"{MASK}"')]
+    if kind is not _Kind.ANYWHERE or not _OPEN.match(text, at):
+        return []
+    return _nested_secrets(text, at)
+
+
+def _nested_secrets(text: str, at: int) -> list[tuple[int, int, str]]:
+    """Every string and number of the JSON array or object that begins at `at`."""
+    found = []
+    depth = 0
+    for match in _PIECE.finditer(text, at):
+        if match[3]:
+            depth += 1
+        elif match[4]:
+            depth -= 1
+        elif match[5]:
+            found.append((match.start(), match.end(), f'"{MASK}"'))
+        elif not match[2]:
+            found.append((match.start(1), match.end(1), _mask(match[1])))
+        if depth <= 0:
+            found.append((match.end(), match.end(), ""))
+            break
+    return found
+
+
+# --- header fields, JSON, bodies -----------------------------------------------------------
+
+_SCHEME = re.compile(
+    r"(\s*(?:basic|bearer|digest|dpop|hoba|mutual|negotiate|ntlm|oauth|scram-sha-\d+|vapid|token"
+    r"|apikey|aws4-hmac-sha256|signature|hawk|ssws)\s+)(\S.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_COOKIE_ATTRIBUTES = frozenset(
+    "path domain expires max-age secure httponly samesite partitioned priority".split()
+)
+
+
+def _mask_field(name: str, value: str) -> str:
+    """A secret field's value, keeping what helps: the scheme, the cookies' names."""
+    plain = _normalise(name)
+    if plain in _AUTH_FIELDS and (match := _SCHEME.fullmatch(value)):
+        return match[1] + _mask(match[2])
+    if plain in _COOKIE_FIELDS:
+        return "; ".join(
+            _mask_cookie(part, is_attribute=plain == "setcookie" and i > 0)
+            for i, part in enumerate(value.split("; "))
+        )
+    return _mask(value)
+
+
+def _mask_cookie(part: str, *, is_attribute: bool) -> str:
+    name, equals, value = part.partition("=")
+    if is_attribute and name.strip().lower() in _COOKIE_ATTRIBUTES:
+        return part
+    return f"{name}={_mask(value)}" if equals else _mask(part)
+
+
+def redact_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Header fields with secret values masked.
+
+    ``Authorization`` keeps its scheme, ``Cookie`` and ``Set-Cookie`` their names and attributes;
+    every other value passes `redact_text`.
+
+    Args:
+        headers: Pairs of name and value; their order and repetition stay.
+    """
+    rules = _rules
+    kind = rules.kind
+    fields = [
+        (name, value if kind(name) is _Kind.NONE else _mask_field(name, value))
+        for name, value in headers
+    ]
+    joined = "\n".join([value for _, value in fields])
+    if redact_text(joined) == joined:  # nearly always, and one pass is cheaper than twenty
+        return fields
+    return [(name, redact_text(value)) for name, value in fields]
+
+
+def redact_json(value: Any) -> Any:
+    """A copy of a decoded JSON value with secrets masked; the original stays.
+
+    Strings and numbers below a secret key are masked (all of them, where it holds an object or
+    an array), ``null`` and booleans stay; every other string passes `redact_text`.
+
+    Args:
+        value: Dicts, lists, tuples and scalars, nested as deep as memory allows; objects of
+            other types stay as they are.
+    """
+    rules = _rules
+    root: list[Any] = [value]
+    # Each entry: a fresh container whose children are still the originals, the name that makes
+    # everything below it secret or "".
+    todo: list[tuple[Any, str]] = [(root, "")]
+    while todo:
+        container, secret_name = todo.pop()
+        is_dict = isinstance(container, dict)
+        for key, child in list(container.items() if is_dict else enumerate(container)):
+            name = secret_name
+            if is_dict and not name and isinstance(key, str):
+                name = _secret_json_name(rules, key, child)
+            if isinstance(child, dict):
+                fresh: Any = {_redact_key(k): v for k, v in child.items()}
+                todo.append((fresh, name))
+            elif isinstance(child, (list, tuple)):
+                fresh = list(child)
+                todo.append((fresh, name))
+            else:
+                fresh = _redact_leaf(child, name)
+            container[key] = fresh
+    return root[0]
+
+
+def _secret_json_name(rules: _Rules, key: str, child: Any) -> str:
+    needed = _Kind.ANYWHERE if isinstance(child, (dict, list, tuple)) else _Kind.DATA
+    return key if rules.kind(key) >= needed else ""
+
+
+def _redact_key(key: Any) -> Any:
+    return redact_text(key) if isinstance(key, str) else key
+
+
+def _redact_leaf(value: Any, secret_name: str) -> Any:
+    if isinstance(value, str):
+        return _mask_field(secret_name, value) if secret_name else redact_text(value)
+    if secret_name and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return MASK
+    return value
+
+
+_CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]{1,40})", re.IGNORECASE)
+# RFC 7578 section 4.2: the field's name stands in its Content-Disposition.
+_PART = re.compile(
+    r"(name=\"([^\"\r\n]{1,200})\"[^\r\n]*+(?:\r?\n[^\r\n]++)*+\r?\n\r?\n)"
+    r"([^\r\n]*+(?:\r?\n(?!--)[^\r\n]*+)*+)"
+)
+
+
+def redact_body(data: bytes | str, content_type: str) -> str:
+    """A request's or response's body as text, with secrets masked.
+
+    JSON is masked by key without being parsed, so that its layout stays and a body that is cut
+    off or invalid is masked as well; a form by parameter; anything else as text.
+
+    Args:
+        data: The body or its beginning; bytes are decoded by `content_type`'s charset or as
+            UTF-8, and what is not valid becomes U+FFFD.
+        content_type: The Content-Type field; empty when there is none.
+    """
+    text = data if isinstance(data, str) else _decode(data, content_type)
+    essence = content_type.partition(";")[0].strip().lower()
+    if essence == "application/x-www-form-urlencoded":
+        return redact_url("&" + text)[1:]
+    if essence.startswith("multipart/"):
+        text = _PART.sub(_mask_part, text)
+    return redact_text(text)
+
+
+def _decode(data: bytes, content_type: str) -> str:
+    match = _CHARSET.search(content_type)
+    try:
+        return data.decode(match[1] if match else "utf-8", "replace")
+    except LookupError:
+        return data.decode("utf-8", "replace")
+
+
+def _mask_part(match: re.Match[str]) -> str:
+    if not is_credential_name(match[2]):
+        return match[0]
+    return match[1] + _mask(match[3])
