@@ -67,8 +67,8 @@ class _Kind(IntEnum):
 
 # Names are compared as their letters and digits, lower-case: "X-Api-Key" is "xapikey".
 _PARAMETER_NAMES = """
-    key code sig signature sign hmac otp totp mfacode sas appid jwt assertion clientassertion
-    samlresponse samlrequest hubverifytoken ticket secwebsocketkey
+    key code sig signature sign hmac otp totp mfa_code sas appid jwt assertion client_assertion
+    samlresponse samlrequest ticket
 """.split()
 _DATA_NAMES = """
     auth session aiohttpsession usersession symfony connectsid xforwardedfor csrf xcsrf xsrf
@@ -77,7 +77,7 @@ _SECRET_NAMES = """
     pwd mysqlpwd pass userpass passphrase xhubsignature xhubsignature256 stripesignature
     xamzsignature xgoogsignature xamzcfsignature awsaccesskeyid wwwauthenticate
     proxyauthenticate authenticationinfo proxyauthenticationinfo phpsessid jsessionid
-    sessionid sessid cookies setcookie2 passwords secrets passwordhash ddapikey bearer
+    sessionid sessid cookies setcookie2 passwords secrets passwordhash bearer secwebsocketkey
 """.split()
 _SECRET_ENDINGS = tuple(
     """
@@ -95,7 +95,7 @@ _AUTH_FIELDS = frozenset(
 _COOKIE_FIELDS = frozenset(["cookie", "setcookie"])
 
 _BUILT_IN = (
-    dict.fromkeys(_PARAMETER_NAMES, _Kind.PARAMETER)
+    {name.replace("_", ""): _Kind.PARAMETER for name in _PARAMETER_NAMES}
     | dict.fromkeys(_DATA_NAMES, _Kind.DATA)
     | dict.fromkeys(_SECRET_NAMES, _Kind.ANYWHERE)
 )
@@ -124,13 +124,13 @@ def _classify(name: str, added: frozenset[str]) -> _Kind:
 
 # --- shapes of well-known tokens -----------------------------------------------------------
 
-# (prefix, body): the prefix is public and becomes the mask's label. Every token has at least 16
+# (prefix, body): the prefix is public and becomes the mask's label. Every token has at least 12
 # characters of [A-Za-z0-9_.-]; that run after a boundary is what the search looks for first.
 _W = "[A-Za-z0-9]"
 _TOKENS = (
     (r"gh[pousr]_", rf"{_W}{{30,}}"),
     (r"github_pat_", r"\w{22,}"),
-    (r"gl(?:pat|dt|ft|soat|rt|rtr|ffct|ptt|agent|oas|imt|cbt)-", r"[\w-]{18,}"),
+    (r"gl(?:pat|dt|ft|soat|rt|rtr|ffct|ptt|agent|oas|imt|cbt)-", r"[\w-]{18,}(?:\.\w{2,12}){0,2}"),
     (r"GR1348941", r"[\w-]{20,}"),
     (r"glsa_|glc_", rf"{_W}{{32,}}"),
     (r"xox[a-z]-", rf"(?:{_W}{{1,}}-){{0,5}}{_W}{{8,}}"),
@@ -141,7 +141,8 @@ _TOKENS = (
     (r"ya29\.", r"[\w-]{20,}"),
     (r"sk-(?:proj|svcacct|admin|ant|or|lf)-", r"[\w-]{20,}"),
     (r"sk-", rf"{_W}{{20,}}"),
-    (r"(?:sk|rk)_(?:live|test|prod)_", rf"{_W}{{10,}}"),
+    (r"sk_(?:live|test|prod)_", rf"{_W}{{10,}}"),
+    (r"rk_(?:live|test|prod)_", rf"{_W}{{10,}}"),
     (r"whsec_", rf"{_W}{{24,}}"),
     (r"hf_", rf"{_W}{{30,}}"),
     (r"api_org_", rf"{_W}{{30,}}"),
@@ -185,28 +186,39 @@ _TOKENS = (
     (r"EAA", r"[A-Za-z0-9]{60,}"),
     (r"sc_|ext_|scauth_|authress_", r"[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][\w=+/.-]{40,}"),
 )
-# Tokens that are recognised by their form, not by a public prefix; (label, whole form).
+# Tokens that are recognised by their form, not by a public prefix: (label, whole form).
 _FORMS = (
-    ("JWT", r"ey[A-Za-z0-9_]{15,}+\.ey[\w-]{10,}+(?:\.[\w-]*+)*+"),
+    ("JWT", r"ey[A-Za-z0-9_]{15,}+\.ey[\w/-]{10,}+(?:\.[\w/-]*+)*+"),
     ("eyJrIjoi", r"eyJrIjoi[A-Za-z0-9]{70,}"),
-    ("", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk"),
-    ("", r"[a-f0-9]{32}-us\d{1,2}(?![\w-])"),
-    ("", r"[MNO][\w-]{22,25}\.[\w-]{6}\.[\w-]{27,38}"),
+    ("", r"M[\w-]{22,25}\.[\w-]{6}\.[\w-]{27,38}"),
+    ("", r"N[\w-]{22,25}\.[\w-]{6}\.[\w-]{27,38}"),
+    ("", r"O[\w-]{22,25}\.[\w-]{6}\.[\w-]{27,38}"),
 )
 
 
 def _token_regex() -> re.Pattern[str]:
-    # The boundary comes first, as a class: the search then skips word characters in C. It may be
+    # The boundary comes first, as a small class: the search skips everything else in C. It may be
     # the end of a percent-escape ("%20ghp_…") or of a backslash-escape ("\nghp_…"). The tail
     # takes the rest of the word, so that a match never makes a new boundary.
-    boundary = r"[^A-Za-z0-9_](?:(?<=%)[0-9A-Fa-f]{2}|(?<=\\)[nrt])?"
-    tokens = "|".join(f"({prefix}){body}" for prefix, body in _TOKENS)
-    forms = "|".join(f"({form})" for _, form in _FORMS)
-    return re.compile(rf"({boundary})(?=[\w.-]{{16}})(?:{tokens}|{forms})[\w-]*", re.ASCII)
+    boundary = r"[\x00-/:-@\[-^`{-\x7f\u2018-\u203a](?:(?<=%)[0-9A-Fa-f]{2}|(?<=\\)[nrt])?"
+    by_first: dict[str, list[str]] = {}
+    for prefix, body in _TOKENS:
+        for form in _alternatives(prefix):
+            by_first.setdefault(form[0], []).append(form[1:] + body)
+    for _, form in _FORMS:
+        by_first.setdefault(form[0], []).append(form[1:])
+    tokens = "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in by_first.items())
+    return re.compile(rf"({boundary})(?=[\w.-]{{12}})(?:{tokens})[\w-]*+=*+", re.ASCII)
+
+
+def _alternatives(prefix: str) -> list[str]:
+    return prefix.split("|") if "(" not in prefix else [prefix]
 
 
 _TOKEN = _token_regex()
-_FIRST_FORM = len(_TOKENS) + 2  # group 1 is the boundary
+# What a found token is called; asked only once one is found.
+_LABELS = re.compile("|".join(f"({prefix}){body}" for prefix, body in _TOKENS), re.ASCII)
+_FORM_LABELS = tuple((label, re.compile(form, re.ASCII)) for label, form in _FORMS)
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----"
@@ -214,12 +226,16 @@ _PEM = re.compile(
 )
 _SLACK_HOOK = re.compile(r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[\w+/-]{20,}")
 _DISCORD_HOOK = re.compile(r"(/api/webhooks/\d{10,20}/)[\w-]{40,}")
-_TELEGRAM = re.compile(r"()(?<!\d)\d{8,10}:AA[\w-]{32,}")
-_AZURE = re.compile(r"()(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,}")
-_GOOGLE_REFRESH = re.compile(r"()(?<!\w)1//0[\w-]{30,}")
+_TELEGRAM = re.compile(r"(?<!\d)\d{8,10}:AA[\w-]{32,}")
+_AZURE = re.compile(r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,}")
+_GOOGLE_REFRESH = re.compile(r"(?<!\w)1//0[\w-]{30,}")
+_MAXMIND = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?!\w)")
+_MAILCHIMP = re.compile(r"(?<![A-Za-z0-9])[a-f0-9]{32}-us\d{1,2}(?![\w-])")
 _BEARER = re.compile(r"((?:Bearer|bearer|Basic|basic) {1,2})(?=[^\s\d]{0,200}\d)[\w.~+/=-]{8,}")
 # (a substring without which the expression cannot match, the expression, the mask)
 _GUARDED = (
+    ("_mmk", _MAXMIND, MASK),
+    ("-us", _MAILCHIMP, MASK),
     ("PRIVATE KEY", _PEM, "‹redacted PRIVATE KEY›"),
     ("hooks.slack.com", _SLACK_HOOK, rf"\1{MASK}"),
     ("/api/webhooks/", _DISCORD_HOOK, rf"\1{MASK}"),
@@ -232,9 +248,11 @@ _GUARDED = (
 
 
 def _masked_token(match: re.Match[str]) -> str:
-    group = match.lastindex or 0
-    label = match[group] if group < _FIRST_FORM else _FORMS[group - _FIRST_FORM][0]
-    return f"{match[1]}{_labelled(label)}"
+    token = match[0][len(match[1]) :]
+    if named := _LABELS.match(token):
+        return f"{match[1]}{_labelled(named[named.lastindex or 0])}"
+    labels = (label for label, form in _FORM_LABELS if form.match(token))
+    return f"{match[1]}{_labelled(next(labels, ''))}"
 
 
 def _labelled(label: str) -> str:
@@ -342,8 +360,21 @@ class _Needle:
 # --- the rules in force --------------------------------------------------------------------
 
 
-def _either_case(text: str) -> str:
-    return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else re.escape(c) for c in text)
+# Every name of kind DATA or ANYWHERE holds one of these; finding them is a search for plain text.
+_STEMS = (
+    "token secret pass pwd auth cookie sess credential key csrf xsrf signature bearer symfony "
+    "connect.sid forwarded accesskeyid"
+).split()
+# The names of kind PARAMETER are short everyday words: sought only where a parameter begins,
+# also in a URL that is percent-encoded once or more (`?next=https%3A%2F%2Fh%2F%3Fcode%3D…`).
+_PARAMETER_AT = r"(?:(?<=[?&#;])|(?<=%)(?:25){0,3}(?:3[FBfb]|2[36]))"
+_PARAMETER = re.compile(
+    rf"[?&#;%]{_PARAMETER_AT}(?i:{'|'.join(_PARAMETER_NAMES).replace('_', '[_.-]?')})(?==|%(?:25){{0,3}}3[Dd])"
+)
+
+
+def _stem(name: str) -> str:
+    return name[-4:]
 
 
 class _Rules:
@@ -361,7 +392,7 @@ class _Rules:
         self.kind: Callable[[str], _Kind] = lru_cache(maxsize=4096)(
             lambda name: _classify(name, names)
         )
-        self.pair, self.parameter, self.url_parameter = _name_regexes(names)
+        self.stems = (*_STEMS, *sorted(map(_stem, names)))
 
     def hide_values(self, text: str) -> str:
         for needle in self.needles:
@@ -383,41 +414,6 @@ class _Rules:
 
 def _mask_match(match: re.Match[str]) -> str:
     return _mask(match[0])
-
-
-# `?name=`, also percent-encoded once or more, as in `?next=https%3A%2F%2Fh%2F%3Ftoken%3D…`.
-_ENCODED_END = r"%(?:25){0,3}2[36]"
-_PARAMETER_NAME = r"(?:[\w.\[\]$~-]|%(?:5[BDFbdf]|2[DEde])){1,64}+"
-
-
-@lru_cache(maxsize=8)
-def _name_regexes(
-    added: frozenset[str],
-) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Expressions that find what may be a secret's name, by how such names end.
-
-    The last two letters are a cheap test that most names in a text fail; `_classify` decides.
-    """
-    names = {*_BUILT_IN, *_SECRET_ENDINGS, *added}
-    ends = "|".join(sorted({_either_case(name[-2:]) for name in names}))
-    behind = rf"(?:(?<=(?:{ends})X)|(?<=(?:{ends})[\"' \])]X)|(?<=(?:{ends})[\"'\\][\"' ]X))"
-    pair = "[=:,]" + behind.replace("X", "[=:,]")
-    name_end = rf"(?:(?<=(?:{ends}))|(?<=(?:{ends})\])|(?<=(?:{ends})%5[Dd]))"
-    found = []
-    for stop in (r"\s\"<>", ""):
-        inside = rf"[^&#{stop}]"
-        if stop:
-            inside = rf"(?:{_MASK_SOURCE}|[^&#'{stop}]|'(?=\w))"
-        encoded = rf"(?:(?!{_ENCODED_END}){inside})*+"
-        found.append(
-            re.compile(
-                rf"((?:[?&#]|(?P<path>;)|(?P<encoded>%)(?:25){{0,3}}(?:3[FBfb]|2[36]))"
-                rf"(?P<name>{_PARAMETER_NAME}){name_end}(?:=|%(?:25){{0,3}}3[Dd]))"
-                rf"(?P<value>(?(encoded){encoded}|(?(path)(?:(?![?/;]){inside})*+|{inside}*+)))",
-                re.ASCII,
-            )
-        )
-    return re.compile(pair), found[0], found[1]
 
 
 _lock = threading.Lock()
@@ -603,18 +599,7 @@ def redact_text(text: str) -> str:
     Args:
         text: Any text: prose, a URL, an HTTP message, JSON whole or cut off.
     """
-    rules = _rules
-    if rules.needles or rules.patterns:
-        text = rules.hide_values(text)
-    text = _hide_shapes(text)
-    if "@" in text:
-        text = _hide_userinfo(text)
-    has_equals = "=" in text
-    if has_equals or "%" in text:
-        text = rules.parameter.sub(_parameter_masker(rules), text)
-    if has_equals or ":" in text or "(" in text:
-        text = _hide_pairs(text, rules)
-    return text
+    return _redact(text, is_url=False)
 
 
 def redact_url(url: str) -> str:
@@ -626,44 +611,49 @@ def redact_url(url: str) -> str:
     Args:
         url: An absolute, relative or broken URL.
     """
+    return _redact(url, is_url=True)
+
+
+def _redact(text: str, *, is_url: bool) -> str:
     rules = _rules
     if rules.needles or rules.patterns:
-        url = rules.hide_values(url)
-    url = _hide_shapes(url)
-    if "@" in url or "%40" in url:
-        url = _hide_userinfo(url)
-    if "=" in url or "%" in url:
-        url = rules.url_parameter.sub(_parameter_masker(rules), url)
-    return url
+        text = rules.hide_values(text)
+    text = _hide_shapes(text)
+    if "@" in text or "%40" in text:
+        text = _hide_userinfo(text)
+    if "=" in text or ":" in text or "%" in text or "(" in text:
+        text = _hide_named(text, rules, is_url=is_url)
+    return text
 
 
 # RFC 3986 section 3.2.1; a raw "@" in the password is an error that people make.
-_USERINFO = re.compile(r"(//|\\/\\/)([^\s/?#\"<>\\]*)@")
+_USERINFO = re.compile(r"//([^\s/?#\"<>\\]*)@")
+_ESCAPED_USERINFO = re.compile(r"\\/\\/([^\s/?#\"<>\\]*)@")
 _ENCODED_USERINFO = re.compile(r"(%2F%2F)(?:[^\s/?#&%]|%(?!2F|3F|23|26|40)..)*+%40", re.IGNORECASE)
 
 
 def _hide_userinfo(text: str) -> str:
-    if "//" in text or "\\/\\/" in text:
-        text = _USERINFO.sub(_mask_userinfo, text)
+    if "//" in text:
+        text = _USERINFO.sub(lambda match: f"//{_mask(match[1])}@", text)
+    if "\\/\\/" in text:
+        text = _ESCAPED_USERINFO.sub(lambda match: f"\\/\\/{_mask(match[1])}@", text)
     if "%40" in text:
         text = _ENCODED_USERINFO.sub(rf"\1{MASK}%40", text)
     return text
 
 
-def _mask_userinfo(match: re.Match[str]) -> str:
-    return f"{match[1]}{_mask(match[2])}@"
+_Secrets = list[tuple[int, int, str]]
+"""What to mask in a text: (start, end, mask)."""
 
-
-def _parameter_masker(rules: _Rules) -> Callable[[re.Match[str]], str]:
-    def masked(match: re.Match[str]) -> str:
-        if rules.kind(match["name"]) is _Kind.NONE:
-            return match[0]
-        return f"{match[1]}{_mask(match['value'])}"
-
-    return masked
-
-
-_NAMES = re.compile(r"[\w.$~-]++")
+_ENCODED_EQUALS = r"%(?:25){0,3}3[Dd]"
+# From within a name to what separates it from its value.
+_TO_SEPARATOR = re.compile(
+    rf"([\w.$~\[\]-]{{0,40}}+(?:%5[Dd])?)(\\{{0,7}}[\"'])?[ \t]{{0,4}}([=:,]|{_ENCODED_EQUALS})",
+    re.ASCII,
+)
+# A name read backwards from its end, with the `[field]` that some frameworks put there.
+_NAME_BACKWARDS = re.compile(r"(?:(?:\]|[Dd]5%)[\w.-]{0,40}(?:\[|[Bb]5%))?[\w.$~-]{1,64}", re.ASCII)
+_ENCODED_DELIMITER = re.compile(r"%(?:25){0,3}(?:3[FBfb]|2[36])")
 _CHARS = r"[^\s\"'<>&;]"
 # After `=` or `:`; a string may be cut off by the end of the text.
 _QUOTED = re.compile(
@@ -681,15 +671,29 @@ _PIECE = re.compile(
 _BARE_WORDS = frozenset(["null", "None", "true", "True", "false", "False"])
 
 
-def _hide_pairs(text: str, rules: _Rules) -> str:
-    """Mask values by the name before them: `a=v`, `A: v`, `"a": "v"`, `('a', 'v')`."""
+def _value_regex(stop: str, *, is_url: bool) -> re.Pattern[str]:
+    if is_url:
+        return re.compile(rf"(?:{stop}[^&#])*+")
+    return re.compile(rf"(?:{_MASK_SOURCE}|{stop}(?:[^&#\s\"<>'\\]|'(?=\w)|\\(?=\w)))*+")
+
+
+# A parameter's value by what it stands in: the query or fragment, a path segment, an encoded URL.
+_VALUE = {
+    (delimiter, is_url): _value_regex(stop, is_url=is_url)
+    for is_url in (False, True)
+    for delimiter, stop in (("&", ""), (";", "(?![?/;])"), ("%", r"(?!%(?:25){0,3}2[36])"))
+}
+
+
+def _hide_named(text: str, rules: _Rules, *, is_url: bool) -> str:
+    """Mask values by the name before them: `?a=v`, `a=v`, `A: v`, `"a": "v"`, `('a', 'v')`."""
+    found = _separators(text, rules)
     done = 0
     out: list[str] = []
-    for match in rules.pair.finditer(text):
-        at = match.start()
+    for at in sorted(found):
         if at < done:
             continue
-        for start, end, mask in _secrets_after(text, at, rules):
+        for start, end, mask in _secrets_after(text, found[at], rules, is_url=is_url):
             out += (text[done:start], mask)
             done = end
     if not out:
@@ -698,42 +702,90 @@ def _hide_pairs(text: str, rules: _Rules) -> str:
     return "".join(out)
 
 
-def _secrets_after(text: str, at: int, rules: _Rules) -> list[tuple[int, int, str]]:
-    """What to mask after the separator at `at`: (start, end, mask)."""
-    head = text[max(0, at - 80) : at]
-    bare = head.rstrip(" \t\"'\\])")
-    names = _NAMES.findall(bare)
-    if not names or not bare.endswith(names[-1]):
-        return []
-    name = names[-1]
+def _separators(text: str, rules: _Rules) -> dict[int, re.Match[str]]:
+    """By position: what stands between a name that may be secret and its value."""
+    # Lower-casing keeps every position, but for the one letter that becomes two.
+    low = text.replace("İ", "I").lower()
+    found: dict[int, re.Match[str]] = {}
+    for stem in rules.stems:
+        at = low.find(stem)
+        while at >= 0:
+            end = at + len(stem)
+            if match := _TO_SEPARATOR.match(text, end):
+                found[match.start(3)] = match
+            at = low.find(stem, end)
+    if "=" in text or "%" in text:
+        for parameter in _PARAMETER.finditer(text):
+            if match := _TO_SEPARATOR.match(text, parameter.end()):
+                found[match.start(3)] = match
+    return found
+
+
+def _secrets_after(text: str, separator: re.Match[str], rules: _Rules, *, is_url: bool) -> _Secrets:
+    """What to mask of what follows `separator`."""
+    name_start, name_end = _name_span(text, separator.end(1))
+    delimiter, name_start = _delimiter_before(text, name_start)
+    name = text[name_start:name_end]
     kind = rules.kind(name)
-    if kind < _Kind.DATA:
+    if kind is _Kind.NONE:
         return []
-    quoted = len(bare) < len(head) and head[len(bare)] in "\"'\\"
-    separator = text[at]
-    before = bare[: -len(name)]
-    if separator == ",":
-        is_pair = quoted and before.endswith(("('", '("', "(b'", '(b"'))
-        return _quoted_secret(text, at + 1, name) if is_pair else []
-    if found := _quoted_secret(text, at + 1, name):
-        return found
-    if quoted:
-        return _scalar_or_nested(text, at + 1, kind)
-    if separator == "=":
-        return _word_secret(text, at + 1, name)
+    kind_of_separator = separator[3][0]
+    at = separator.end()
+    if delimiter and kind_of_separator in "=%":
+        match = _VALUE[delimiter, is_url].match(text, at)
+        return [(at, match.end(), _mask(match[0]))] if match else []
+    if kind < _Kind.DATA or kind_of_separator == "%":
+        return []
+    is_quoted = separator[2] is not None
+    if kind_of_separator == ",":
+        is_pair = is_quoted and text[max(0, name_start - 3) : name_start].endswith(_PAIR_STARTS)
+        return _quoted_secret(text, at, name) if is_pair else []
+    if secrets := _quoted_secret(text, at, name):
+        return secrets
+    if is_quoted:
+        return _scalar_or_nested(text, at, kind)
+    if kind_of_separator == "=":
+        return _word_secret(text, at, name)
     if kind is not _Kind.ANYWHERE:
         return []
-    is_field = before[-1:] in "\r\n\"'" or _normalise(name) in _AUTH_FIELDS | _COOKIE_FIELDS
-    if is_field or not before.rstrip("<>* \t-").rstrip("\r").rpartition("\n")[2]:
-        return _line_secret(text, at + 1, name)
-    return _word_secret(text, at + 1, name)
+    return _colon_secret(text, name_start, at, name)
 
 
-def _span(match: re.Match[str], group: int, name: str) -> list[tuple[int, int, str]]:
+_PAIR_STARTS = ("('", '("', "(b'", '(b"')
+
+
+def _name_span(text: str, end: int) -> tuple[int, int]:
+    match = _NAME_BACKWARDS.match(text[max(0, end - 120) : end][::-1])
+    return (end - match.end() if match else end), end
+
+
+def _delimiter_before(text: str, start: int) -> tuple[str, int]:
+    """What makes a name a parameter (`&`, `;`, `%` or nothing), and where the name begins."""
+    before = text[start - 1 : start]
+    if before == "%" and (match := _ENCODED_DELIMITER.match(text, start - 1)):
+        return "%", match.end()
+    if before == ";" and not text.endswith("&amp;", 0, start):
+        return ";", start
+    return ("&", start) if before and before in "?&#;" else ("", start)
+
+
+def _colon_secret(text: str, name_start: int, at: int, name: str) -> _Secrets:
+    """After `Name: `: the line in an HTTP message, the word in prose."""
+    if text[name_start - 1 : name_start] in ("'", '"'):  # curl -H 'Name: value'
+        return _line_secret(text, at, name)
+    line_start = text[max(0, name_start - 80) : name_start].rpartition("\n")
+    if (line_start[1] or name_start <= 80) and not line_start[2].strip("<>* \t\r-"):
+        return _line_secret(text, at, name)
+    if _normalise(name) in _AUTH_FIELDS | _COOKIE_FIELDS:
+        return _line_secret(text, at, name)
+    return _word_secret(text, at, name)
+
+
+def _span(match: re.Match[str], group: int, name: str) -> _Secrets:
     return [(match.start(group), match.end(group), _mask_field(name, match[group]))]
 
 
-def _quoted_secret(text: str, at: int, name: str) -> list[tuple[int, int, str]]:
+def _quoted_secret(text: str, at: int, name: str) -> _Secrets:
     if match := _QUOTED.match(text, at):
         return _span(match, match.lastindex or 0, name)
     if match := _ESCAPED.match(text, at):  # JSON within a JSON string
@@ -743,7 +795,7 @@ def _quoted_secret(text: str, at: int, name: str) -> list[tuple[int, int, str]]:
     return []
 
 
-def _word_secret(text: str, at: int, name: str) -> list[tuple[int, int, str]]:
+def _word_secret(text: str, at: int, name: str) -> _Secrets:
     match = _WORD.match(text, at)
     if not match:
         return []
@@ -754,12 +806,12 @@ def _word_secret(text: str, at: int, name: str) -> list[tuple[int, int, str]]:
     return [(start, start + len(value), _mask_field(name, value))]
 
 
-def _line_secret(text: str, at: int, name: str) -> list[tuple[int, int, str]]:
+def _line_secret(text: str, at: int, name: str) -> _Secrets:
     match = _LINE.match(text, at)
     return _span(match, 1, name) if match else []
 
 
-def _scalar_or_nested(text: str, at: int, kind: _Kind) -> list[tuple[int, int, str]]:
+def _scalar_or_nested(text: str, at: int, kind: _Kind) -> _Secrets:
     if match := _SCALAR.match(text, at):
         return [(match.start(1), match.end(1), f'"{MASK}"')]
     if kind is not _Kind.ANYWHERE or not _OPEN.match(text, at):
@@ -767,7 +819,7 @@ def _scalar_or_nested(text: str, at: int, kind: _Kind) -> list[tuple[int, int, s
     return _nested_secrets(text, at)
 
 
-def _nested_secrets(text: str, at: int) -> list[tuple[int, int, str]]:
+def _nested_secrets(text: str, at: int) -> _Secrets:
     """Every string and number of the JSON array or object that begins at `at`."""
     found = []
     depth = 0
@@ -912,10 +964,17 @@ def redact_body(data: bytes | str, content_type: str) -> str:
     text = data if isinstance(data, str) else _decode(data, content_type)
     essence = content_type.partition(";")[0].strip().lower()
     if essence == "application/x-www-form-urlencoded":
-        return redact_url("&" + text)[1:]
+        return "&".join(map(_redact_form_field, _rules.hide_values(text).split("&")))
     if essence.startswith("multipart/"):
         text = _PART.sub(_mask_part, text)
     return redact_text(text)
+
+
+def _redact_form_field(field: str) -> str:
+    name, equals, value = field.partition("=")
+    if equals and is_credential_name(name):
+        return f"{name}={_mask(value)}"
+    return redact_text(field)
 
 
 def _decode(data: bytes, content_type: str) -> str:
