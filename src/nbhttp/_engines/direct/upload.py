@@ -1,0 +1,57 @@
+"""Frames a request for the wire."""
+
+from collections.abc import AsyncGenerator, AsyncIterable
+
+from nbhttp._engines.base import EngineRequest
+from nbhttp.errors import ProtocolError
+
+__all__ = ["framed_body", "head_bytes"]
+
+_PIECE_BYTES = 256 * 1024
+
+
+def head_bytes(request: EngineRequest) -> bytes:
+    """Return the request line and the fields, the empty line included (RFC 9112 section 3)."""
+    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii"), request.target)]
+    lines += [b"%b: %b\r\n" % field for field in request.headers]
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+async def framed_body(request: EngineRequest) -> AsyncGenerator[bytes | memoryview, None]:
+    """Yield the body as the request's fields frame it, in pieces for one write each.
+
+    Raises:
+        ProtocolError: The iterable gave another number of bytes than Content-Length says.
+    """
+    body = request.body
+    if isinstance(body, bytes):
+        view = memoryview(body)
+        for start in range(0, len(view), _PIECE_BYTES):
+            yield view[start : start + _PIECE_BYTES]
+        return
+    fields = {name.lower(): value for name, value in request.headers}
+    if b"transfer-encoding" in fields:
+        async for piece in body:
+            if piece:  # an empty chunk would end the body
+                yield b"%x\r\n%b\r\n" % (len(piece), piece)
+        yield b"0\r\n\r\n"
+        return
+    async for piece in _counted(body, int(fields.get(b"content-length", b"0"))):
+        yield piece
+
+
+async def _counted(body: AsyncIterable[bytes], length: int) -> AsyncGenerator[bytes, None]:
+    sent = 0
+    async for piece in body:
+        sent += len(piece)
+        if sent > length:
+            raise ProtocolError(
+                f"the request's body is longer than the {length:,} bytes its Content-Length says"
+            )
+        yield piece
+    if sent < length:
+        raise ProtocolError(
+            f"the request's body ended after {sent:,} of the {length:,} bytes "
+            "its Content-Length says"
+        )

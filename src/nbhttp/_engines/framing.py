@@ -1,0 +1,215 @@
+"""Where an answer's head and body end: RFC 9112 as a client that trusts nobody reads it.
+
+Pure functions over bytes. The direct engine parses heads with `parse_head`; every engine passes
+the fields through `check_head`, so that the same answers are refused whatever carried them.
+"""
+
+import re
+from typing import NamedTuple
+
+from nbhttp._engines.base import RawHeaders
+from nbhttp.errors import ProtocolError
+
+__all__ = ["BodyFraming", "ParsedHead", "check_head", "find_head_end", "parse_head"]
+
+# A lone LF ends a line too (RFC 9112 section 2.2); old servers send nothing else.
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.(\d) (\d{3})(?: ([\t\x20-\x7e\x80-\xff]*))?\r?\n")
+# One whole line: a token, a colon, and what RFC 9110 section 5.5 allows in a value.
+_FIELD_LINE = re.compile(
+    rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)\r?\n", re.MULTILINE
+)
+_FOLD = re.compile(rb"\r?\n[\t ]+")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_BAD_HEAD_HINT = "check that the port speaks the URL's scheme; the server or a proxy may be broken"
+
+
+class ParsedHead(NamedTuple):
+    """A status line and its fields."""
+
+    status: int
+    reason: bytes
+    http_version: str
+    headers: RawHeaders
+
+
+class BodyFraming(NamedTuple):
+    """How the body's end is found, and what happens to the connection after it.
+
+    Attributes:
+        length: Bytes of the body; None when it is chunked or ends with the connection.
+        is_chunked: Whether the chunked coding frames the body.
+        keeps_alive: Whether another request may follow on the connection.
+    """
+
+    length: int | None
+    is_chunked: bool
+    keeps_alive: bool
+
+
+def find_head_end(data: bytes | bytearray, start: int = 0) -> int:
+    """Return the index just behind the empty line that ends a head; -1 while it is missing."""
+    match = _EMPTY_LINE.search(data, start)
+    return match.end() if match else -1
+
+
+def parse_head(head: bytes) -> ParsedHead:
+    """Parse a whole head, the empty line at its end included.
+
+    Names and values stay as received, without the white space around a value. A folded line
+    (obs-fold) is joined with one space (RFC 9112 section 5.2).
+
+    Raises:
+        ProtocolError: The head is not valid HTTP/1.x.
+    """
+    status_line = _STATUS_LINE.match(head)
+    if status_line is None:
+        raise _bad_status_line(head)
+    minor, status, reason = status_line.groups()
+    start = status_line.end()
+    fields = head[start : head.rindex(b"\n", 0, len(head) - 1) + 1]
+    found = _FIELD_LINE.findall(fields)
+    if len(found) != fields.count(b"\n"):
+        # Any line that is not a field; a folded one is joined and all is read again.
+        fields = _FOLD.sub(b" ", fields)
+        found = _FIELD_LINE.findall(fields)
+        if len(found) != fields.count(b"\n"):
+            raise _bad_field(fields)
+    headers = [(name, value.rstrip()) for name, value in found]
+    # A minor version above ours is read as the highest we know (RFC 9110 section 2.5).
+    version = "HTTP/1.0" if minor == b"0" else "HTTP/1.1"
+    return ParsedHead(int(status), reason or b"", version, headers)
+
+
+def check_head(
+    method: str,
+    status: int,
+    http_version: str,
+    headers: RawHeaders,
+    *,
+    max_bytes: int | None,
+    max_fields: int,
+) -> BodyFraming:
+    """Decide how the answer's body is framed (RFC 9112 section 6.3).
+
+    Args:
+        method: The request's method: an answer to HEAD has no body.
+        status: The answer's status; 204, 304 and 101 have no body.
+        http_version: "HTTP/1.1" or "HTTP/1.0"; anything else carries its own framing, and only
+            the limits and Content-Length are checked.
+        headers: The answer's fields.
+        max_bytes: Largest sum of the fields' sizes; None when the head's size is checked already.
+        max_fields: Most fields.
+
+    Raises:
+        ProtocolError: A limit is passed, or the framing fields are invalid or contradict each
+            other.
+    """
+    if len(headers) > max_fields:
+        raise ProtocolError(
+            f"the answer has {len(headers)} header fields; the limit is {max_fields}"
+        )
+    if max_bytes is not None and sum(len(n) + len(v) + 4 for n, v in headers) > max_bytes:
+        raise head_too_large(max_bytes)
+    length, coding, options = _framing_fields(headers)
+    if coding is not None:
+        _check_coding(coding, length, http_version)
+    keeps_alive = http_version == "HTTP/1.1" if not options else _keeps_alive(options, http_version)
+    if method == "HEAD" or status in {204, 304}:
+        return BodyFraming(0, is_chunked=False, keeps_alive=keeps_alive)
+    if status == 101:
+        return BodyFraming(0, is_chunked=False, keeps_alive=False)
+    if coding is None and length is None:
+        return BodyFraming(None, is_chunked=False, keeps_alive=False)
+    return BodyFraming(length, is_chunked=coding is not None, keeps_alive=keeps_alive)
+
+
+def _framing_fields(headers: RawHeaders) -> tuple[int | None, bytes | None, bytes]:
+    """Return the length, the transfer coding and the connection options, lower case."""
+    length: int | None = None
+    coding: bytes | None = None
+    options = b""
+    for name, value in headers:
+        kind = name.lower()
+        if kind not in _FRAMING_FIELDS:
+            continue
+        if kind == b"content-length":
+            length = _agreed_length(length, value)
+        elif kind == b"transfer-encoding":
+            coding = value if coding is None else coding + b", " + value
+        else:
+            options += b"," + value.lower()
+    return length, coding, options
+
+
+def _keeps_alive(options: bytes, http_version: str) -> bool:
+    """Read Connection (RFC 9112 section 9.3)."""
+    tokens = {option.strip() for option in options.split(b",")}
+    return b"close" not in tokens and (http_version == "HTTP/1.1" or b"keep-alive" in tokens)
+
+
+def head_too_large(max_bytes: int) -> ProtocolError:
+    """Return the error for a head above the limit."""
+    return ProtocolError(f"the answer's head is larger than {max_bytes:,} bytes")
+
+
+def check_head_start(data: bytes | bytearray) -> None:
+    """Refuse what cannot become a head, before all of it has come.
+
+    Raises:
+        ProtocolError: The bytes do not begin with "HTTP/1.".
+    """
+    if not data.startswith(b"HTTP/1.") and not b"HTTP/1.".startswith(bytes(data[:7])):
+        raise _bad_status_line(data)
+
+
+def _agreed_length(known: int | None, value: bytes) -> int:
+    """Read Content-Length; copies must agree (RFC 9112 section 6.3)."""
+    for copy in value.split(b",") if b"," in value else (value,):
+        digits = copy.strip(b" \t")
+        if _LENGTH.fullmatch(digits) is None:
+            raise ProtocolError(f"the answer's Content-Length is invalid: {_shown(value)}")
+        length = int(digits)
+        if known is not None and known != length:
+            raise ProtocolError(f"the answer has two Content-Lengths: {known} and {length}")
+        known = length
+    if known is None:
+        raise ProtocolError("the answer's Content-Length is empty")
+    return known
+
+
+def _check_coding(coding: bytes, length: int | None, http_version: str) -> None:
+    if length is not None:
+        raise ProtocolError("the answer has both Content-Length and Transfer-Encoding")
+    if http_version == "HTTP/1.0":  # RFC 9112 section 6.1: the framing is faulty
+        raise ProtocolError("the answer is HTTP/1.0 and has Transfer-Encoding")
+    if coding.lower() != b"chunked":
+        raise ProtocolError(
+            f"the answer's Transfer-Encoding is {_shown(coding)}; only chunked is understood"
+        )
+
+
+def _bad_status_line(data: bytes | bytearray) -> ProtocolError:
+    line = bytes(data[:64]).partition(b"\n")[0].rstrip(b"\r")
+    return ProtocolError(
+        f"the answer does not begin with an HTTP/1.x status line but with {_shown(line)}",
+        hint=_BAD_HEAD_HINT,
+    )
+
+
+def _bad_field(fields: bytes) -> ProtocolError:
+    for line in fields.splitlines(keepends=True):
+        if _FIELD_LINE.match(line) is None:
+            name = line.partition(b":")[0].rstrip(b"\r\n")
+            return ProtocolError(
+                f"a header field of the answer is invalid, near {_shown(name)}",
+                hint=_BAD_HEAD_HINT,
+            )
+    return ProtocolError("a header field of the answer is invalid", hint=_BAD_HEAD_HINT)
+
+
+def _shown(value: bytes) -> str:
+    """Show received bytes in a message: short, printable, quoted."""
+    text = ascii(value[:40].decode("latin-1"))
+    return text if len(value) <= 40 else text[:-1] + "…" + text[-1]
