@@ -8,6 +8,8 @@ import httpx
 import pytest
 from servers import FaultServer, Nginx, TlsFiles
 
+from nbhttp.testing import DemoServer
+
 
 def test_fault_server_logs_what_it_received_and_resets(fault: FaultServer) -> None:
     """The log holds the requests since the last reset, and raw answers are sent as given."""
@@ -47,7 +49,7 @@ def test_nginx_serves_a_folder(nginx: Nginx, tls: TlsFiles) -> None:
     assert "[warn]" not in Path(nginx.error_log).read_text()
 
 
-def test_demo_fixture_serves_stations(demo: object) -> None:
+def test_demo_fixture_serves_stations(demo: DemoServer) -> None:
     """The demo API answers under its URL."""
-    with urllib.request.urlopen(f"{demo.url}/stations") as reply:  # type: ignore[attr-defined]
+    with urllib.request.urlopen(f"{demo.url}/stations") as reply:
         assert json.load(reply)

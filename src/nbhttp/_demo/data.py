@@ -1,5 +1,7 @@
 """The demo API's records: the same on every machine and at every start."""
 
+import bisect
+import itertools
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -49,7 +51,20 @@ STREETS = [
     "Sailmakers' Street",
     "Tide Street",
 ]
-PLACES = ("North", "South", "Corner", "Steps", "Square", "Stop")
+PLACES = [
+    "North",
+    "South",
+    "Corner",
+    "Steps",
+    "Square",
+    "Stop",
+    "Gate",
+    "Park",
+    "School",
+    "Market",
+    "Bridge",
+    "Court",
+]
 MODELS = ("Gull 3", "Gull 3", "Gull 4", "Heron e", "Pelican cargo")
 FIRST_NAMES = [
     "Ada",
@@ -112,6 +127,9 @@ FAULTS = {
     "saddle": ("saddle clamp",),
 }
 START = datetime(2025, 6, 1, 5, 0, tzinfo=UTC)
+DAYS = 7
+RUSH = (1, 1, 0, 0, 1, 3, 9, 20, 24, 12, 8, 9, 12, 11, 9, 10, 16, 26, 22, 14, 9, 6, 4, 2)
+"""How many trips start in each hour of a day, in proportion."""
 COUNTS = {"stations": 240, "trips": 600, "bikes": 450, "repairs": 320, "riders": 280}
 
 
@@ -124,12 +142,14 @@ def station(number: int, chance: random.Random) -> Record:
     """Return a place to hire and return bikes; nested, with its state of the moment."""
     district = chance.choice(list(DISTRICTS))
     lat, lon = DISTRICTS[district]
-    street = chance.choice(STREETS)
+    # 77 and 240 have no common factor: every pair of street and place comes once.
+    place, street_index = divmod(77 * number % COUNTS["stations"], len(STREETS))
+    street = STREETS[street_index]
     capacity = chance.choice((10, 12, 16, 20, 24, 32))
     bikes = chance.randint(0, capacity)
     return {
         "id": number,
-        "name": f"{street} {chance.choice(PLACES)}",
+        "name": f"{street} {PLACES[place]}",
         "district": district,
         "address": {
             "street": street,
@@ -149,7 +169,8 @@ def station(number: int, chance: random.Random) -> Record:
 
 def trip(number: int, chance: random.Random) -> Record:
     """Return one ride from a station to another."""
-    started = START + timedelta(minutes=7 * number, seconds=chance.randint(0, 400))
+    started = start_of_trip(number)
+    is_member = chance.random() < 0.7
     duration_s = int(chance.lognormvariate(6.6, 0.5))
     return {
         "id": number,
@@ -160,9 +181,20 @@ def trip(number: int, chance: random.Random) -> Record:
         "ended_at": iso(started + timedelta(seconds=duration_s)),
         "duration_s": duration_s,
         "distance_m": int(duration_s * chance.uniform(2.4, 5.1)),
-        "member": chance.random() < 0.7,
-        "price_cents": None if chance.random() < 0.6 else 100 + 15 * (duration_s // 60),
+        "member": is_member,
+        "price_cents": None if is_member else 100 + 15 * (duration_s // 60),
     }
+
+
+def start_of_trip(number: int) -> datetime:
+    """Return when a trip starts: in the order of the ids, denser in the rush hours."""
+    each_day = COUNTS["trips"] / DAYS
+    day, rank = divmod(number - 1, each_day)
+    until = list(itertools.accumulate(RUSH))
+    target = rank / each_day * until[-1]
+    hour = bisect.bisect_right(until, target)
+    passed = (target - (until[hour] - RUSH[hour])) / RUSH[hour]
+    return START.replace(hour=0) + timedelta(days=day, hours=hour + passed)
 
 
 def bike(number: int, chance: random.Random) -> Record:

@@ -29,7 +29,7 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def heatmap_png(trips: Iterable[Record], *, cell: int = 16) -> bytes:
-    """Draw how many trips start in each hour (across) on each of three days (down)."""
+    """Draw how many trips start in each hour (across) on each day (down)."""
     counts: dict[tuple[str, int], int] = {}
     for trip in trips:
         moment = trip["started_at"]
@@ -66,7 +66,8 @@ def station_map_svg(stations: Iterable[Record]) -> bytes:
         dot = {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": f"{station['capacity'] / 5:.1f}"}
         ET.SubElement(ET.SubElement(dots, "circle", dot), "title").text = station["name"]
     names = {"font-family": "sans-serif", "font-size": "15", "text-anchor": "middle"}
-    labels = ET.SubElement(svg, "g", {"fill": "#12303d", **names})
+    halo = {"stroke": "#e2f0f6", "stroke-width": "4", "paint-order": "stroke"}
+    labels = ET.SubElement(svg, "g", {"fill": "#12303d", **names, **halo})
     for name, (lat, lon) in DISTRICTS.items():
         x, y = on_map(lat, lon)
         ET.SubElement(labels, "text", {"x": f"{x:.1f}", "y": f"{y:.1f}"}).text = name

@@ -165,7 +165,7 @@ async def station_map(request: Request) -> Response:
     return with_etag(request, Response(drawing, media_type="image/svg+xml"))
 
 
-@documents.answers("GET /pictures/hours.png", "Trips in each hour of three days, as PNG.")
+@documents.answers("GET /pictures/hours.png", "A heat map, as PNG: trips in each hour of each day.")
 async def hours(request: Request) -> Response:
     """Answer a picture."""
     picture = heatmap_png(state_of(request).all("trips"))

@@ -83,9 +83,7 @@ def index_html(groups: Sequence[Group], base: str) -> str:
             "p",
             "The bike share of Port Elara, a town that does not exist: ",
             element("strong", f"{count} endpoints"),
-            " to try ",
-            element("a", "nbhttp", href="https://pypi.org/project/nbhttp/"),
-            " on, without a network. It runs at ",
+            " to try nbhttp on, without a network. It runs at ",
             element("code", base),
             " and forgets everything when it stops.",
         ),
@@ -113,10 +111,16 @@ def row(endpoint: Endpoint) -> ET.Element:
     if endpoint.method in ("GET", "ANY"):
         path = element("a", path, href=endpoint.sample)
     method = element("span", endpoint.method, class_=f"method {endpoint.method.lower()}")
-    about = element("div", endpoint.summary)
+    about = element("div", *prose(endpoint.summary))
     if endpoint.query:
         about.append(parameters(endpoint))
     return element("div", method, element("div", path, class_="path"), about, class_="row")
+
+
+def prose(text: str) -> list[ET.Element | str]:
+    """Return text with what stands between backticks as code."""
+    pieces = text.split("`")
+    return [element("code", p) if index % 2 else p for index, p in enumerate(pieces) if p]
 
 
 def parameters(endpoint: Endpoint) -> ET.Element:
@@ -228,7 +232,7 @@ def server_html(groups: Sequence[Group], url: str | None) -> str:
         element(
             "tr",
             element("td", element("code", f"{endpoint.method} {endpoint.shown_path}")),
-            element("td", endpoint.summary, style="text-align: left"),
+            element("td", *prose(endpoint.summary), style="text-align: left"),
         )
         for endpoint in endpoints
     ]

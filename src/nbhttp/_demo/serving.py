@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = ["ServerThread"]
 
@@ -49,6 +50,21 @@ class ServerThread:
             self._server.ready.set_exception(exc)
 
 
+class _Config(uvicorn.Config):
+    """A configuration that leaves uvicorn's loggers alone: they belong to the program."""
+
+    def configure_logging(self) -> None:
+        pass
+
+
+class _Protocol(HttpToolsProtocol):
+    """A connection that logs no access, whatever handlers the program has."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.access_log = False
+
+
 class _Server(uvicorn.Server):
     """A uvicorn that stops at once: open answers are cut off, not waited for."""
 
@@ -58,14 +74,12 @@ class _Server(uvicorn.Server):
         self._wake: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._app = app
-        config = uvicorn.Config(
+        config = _Config(
             self._stoppable,
-            http="httptools",
+            http=_Protocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
-            log_config=None,  # uvicorn's loggers belong to the program, not to a demo
-            access_log=False,
             server_header=False,
             headers=[("Server", "nbhttp-demo")],
             timeout_keep_alive=60,

@@ -83,13 +83,13 @@ async def ticker(request: Request) -> Response:
     return event_stream(events())
 
 
+@group.answers("POST /streams/assistant", "The same for a prompt in the body.")
 @group.answers(
     "GET /streams/assistant",
     "An answer in tokens, as language models stream it; ends with [DONE].",
     sample="/streams/assistant?interval=0",
     interval="seconds between tokens; 0.02 when left out",
 )
-@group.answers("POST /streams/assistant", "The same for a prompt in the body.")
 async def assistant(request: Request) -> Response:
     """Stream an answer word by word."""
     interval_s = number(request, "interval", 0.02)
