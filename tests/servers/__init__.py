@@ -7,7 +7,6 @@ their work and their warnings stay out of the process under test.
 import contextlib
 import json
 import os
-import pwd
 import shutil
 import socket
 import ssl
@@ -233,6 +232,8 @@ def running_nginx(program: str, folder: Path, tls: TlsFiles) -> Iterator[Nginx]:
     nginx inherits sockets that listen already (its environment variable NGINX), so no port can be
     taken in between and no one has to wait for it.
     """
+    import pwd  # Unix only, like nginx here
+
     root, work = folder / "root", folder / "work"
     root.mkdir()
     work.mkdir()
