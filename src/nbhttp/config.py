@@ -1,5 +1,7 @@
 """Frozen configuration: every default of nbhttp in one place, checked when a client is made."""
 
+from __future__ import annotations
+
 import math
 import os
 import ssl
@@ -8,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbhttp.errors import ConfigError
+from nbhttp.types import UNSET
 
 if TYPE_CHECKING:
     import httpx

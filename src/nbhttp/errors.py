@@ -80,6 +80,9 @@ class NbhttpError(Exception):
         hint: One sentence on what to do; None when there is nothing useful to say.
     """
 
+    phases: Any = None
+    """Where the time went until it failed, set by an engine for the result's timing."""
+
     def __init__(
         self,
         message: str = "",

@@ -123,6 +123,7 @@ class RequestResult:
         "_response",
         "_timing",
         "_url",
+        "_withheld_from",
     )
 
     def __init__(
@@ -139,6 +140,7 @@ class RequestResult:
         history: "Sequence[RequestResult]" = (),
         engine: str = "",
         peer: str | None = None,
+        withheld_from: str | None = None,
     ) -> None:
         self._request = request
         self._method = request.method
@@ -153,6 +155,7 @@ class RequestResult:
         self._history = history
         self._engine = engine
         self._peer = peer
+        self._withheld_from = withheld_from
         self._response: httpx.Response | None = None
         self._json: Any = UNSET
         self._error: str | Unset = UNSET
@@ -393,7 +396,16 @@ class RequestResult:
             method=self._method,
             url=self._url,
             attempts=self._attempts or (),
-            hint=status_hint(status, self._field(b"retry-after")),
+            hint=self._withheld_hint(status)
+            or status_hint(status, self._field(b"retry-after")),
+        )
+
+    def _withheld_hint(self, status: int) -> str | None:
+        if self._withheld_from is None or status not in {401, 403}:
+            return None
+        return (
+            f"the redirect led to another origin, {redact_url(self._withheld_from)}, and "
+            "credentials do not follow there; if they belong there, ask that URL"
         )
 
     def _parse(self) -> Any:

@@ -15,6 +15,7 @@ __all__ = [
     "EventHub",
     "RedirectFollowed",
     "RequestFinished",
+    "RequestRetried",
     "RequestStarted",
     "everyone",
 ]
@@ -55,6 +56,27 @@ class RedirectFollowed:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestRetried:
+    """An attempt failed and another one follows.
+
+    Attributes:
+        attempt: The one that failed, counted from 1.
+        status_code: None when no answer came.
+        error: What went wrong, redacted; None when the status alone is the reason.
+        delay: Seconds until the next attempt.
+    """
+
+    request_id: str
+    client: str
+    method: str
+    url: str
+    attempt: int
+    status_code: int | None
+    error: str | None
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
 class RequestFinished:
     """A call ended, well or not; exactly one for every `RequestStarted`.
 
@@ -89,7 +111,7 @@ class RequestFinished:
     result: object | None = None
 
 
-Event: TypeAlias = RequestStarted | RedirectFollowed | RequestFinished
+Event: TypeAlias = RequestStarted | RedirectFollowed | RequestRetried | RequestFinished
 
 _log = logging.getLogger("nbhttp")
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-__all__ = ["call_threadsafe", "current_loop", "is_asyncio", "sleeper", "time_limit"]
+__all__ = ["call_threadsafe", "current_loop", "is_asyncio", "sleeper", "spawn", "time_limit"]
 
 
 def current_loop() -> Any:
@@ -43,6 +43,21 @@ def call_threadsafe(loop: Any, function: Callable[..., object], *args: object) -
         loop.run_sync_soon(function, *args)
     except trio.RunFinishedError as exc:
         raise RuntimeError("the event loop has ended") from exc
+
+
+_tasks: set[Any] = set()  # asyncio keeps only weak references to running tasks
+
+
+def spawn(loop: Any, function: Callable[[], Awaitable[None]]) -> None:
+    """Run an async function on `loop`, which is the running one, without waiting for it."""
+    if is_asyncio(loop):
+        task = loop.create_task(function())
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+        return
+    import trio
+
+    trio.lowlevel.spawn_system_task(function)
 
 
 Wake = Callable[[], None]

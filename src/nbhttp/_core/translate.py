@@ -10,8 +10,8 @@ import ssl
 from collections.abc import Iterator
 
 from nbhttp._engines.base import Origin, Phases
+from nbhttp.config import PhaseLimits
 from nbhttp.errors import (
-    ConfigError,
     ConnectError,
     ProtocolError,
     RequestError,
@@ -91,7 +91,11 @@ def read_error(exc: BaseException | None, phases: Phases, received: int = 0) -> 
 
 
 def foreign_error(
-    exc: BaseException, origin: Origin, phases: Phases, received: int = 0
+    exc: BaseException,
+    origin: Origin,
+    phases: Phases,
+    received: int = 0,
+    limits: PhaseLimits = PhaseLimits(),
 ) -> RequestError | None:
     """Translate what httpcore or httpx raised.
 
@@ -104,7 +108,7 @@ def foreign_error(
     if isinstance(exc, httpcore.PoolTimeout | httpx.PoolTimeout):
         return time_limit_error(None, "queue")
     if isinstance(exc, httpcore.TimeoutException | httpx.TimeoutException):
-        return time_limit_error(None, phases.running)
+        return time_limit_error(_limit_of(phases.running, limits), phases.running)
     if isinstance(exc, httpcore.ProxyError | httpx.ProxyError):
         return ConnectError(
             f"the proxy refused the connection to {_authority(origin)}: {exc}",
@@ -129,9 +133,10 @@ def foreign_error(
     return None
 
 
-def config_error(exc: Exception) -> ConfigError:
-    """A value that httpx refused while the request was built."""
-    return ConfigError(str(exc))
+def _limit_of(phase: str, limits: PhaseLimits) -> float | None:
+    if phase in {"connect", "tls"}:
+        return limits.connect
+    return limits.write if phase == "send" else limits.read
 
 
 def _protocol_error(exc: BaseException, phases: Phases, received: int) -> RequestError:

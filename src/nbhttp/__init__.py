@@ -1,0 +1,117 @@
+"""nbhttp: HTTP for notebooks. `import nbhttp; r = nbhttp.get("https://…")`.
+
+Names load when they are first used, so that the import itself costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbhttp import redaction
+    from nbhttp.client import AsyncHttpClient
+    from nbhttp.errors import (
+        BodyTooLargeError,
+        ConfigError,
+        ConnectError,
+        DecodeError,
+        MissingExtraError,
+        NbhttpError,
+        ProtocolError,
+        RequestError,
+        StatusError,
+        TimeoutError,
+        TooManyRedirectsError,
+    )
+    from nbhttp.result import Attempt, Redirect, RequestResult, Timing
+    from nbhttp.sync import (
+        HttpClient,
+        delete,
+        get,
+        head,
+        options,
+        patch,
+        post,
+        put,
+        request,
+        run,
+    )
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "nbhttp.client": ("AsyncHttpClient",),
+    "nbhttp.errors": (
+        "BodyTooLargeError",
+        "ConfigError",
+        "ConnectError",
+        "DecodeError",
+        "MissingExtraError",
+        "NbhttpError",
+        "ProtocolError",
+        "RequestError",
+        "StatusError",
+        "TimeoutError",
+        "TooManyRedirectsError",
+    ),
+    "nbhttp.result": ("Attempt", "Redirect", "RequestResult", "Timing"),
+    "nbhttp.sync": (
+        "HttpClient",
+        "delete",
+        "get",
+        "head",
+        "options",
+        "patch",
+        "post",
+        "put",
+        "request",
+        "run",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES = frozenset({"redaction", "testing"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"nbhttp.{name}")
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'nbhttp' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_MODULES, "__version__"])
+
+
+__all__ = [
+    "AsyncHttpClient",
+    "Attempt",
+    "BodyTooLargeError",
+    "ConfigError",
+    "ConnectError",
+    "DecodeError",
+    "HttpClient",
+    "MissingExtraError",
+    "NbhttpError",
+    "ProtocolError",
+    "Redirect",
+    "RequestError",
+    "RequestResult",
+    "StatusError",
+    "TimeoutError",
+    "Timing",
+    "TooManyRedirectsError",
+    "delete",
+    "get",
+    "head",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "redaction",
+    "request",
+    "run",
+]

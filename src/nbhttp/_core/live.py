@@ -1,0 +1,176 @@
+"""An answer whose body is still on the wire, and the `httpx.Response` that users see of it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from nbhttp._core.runtime import call_threadsafe
+from nbhttp._engines.base import Exchange, Head
+from nbhttp._engines.decoding import make_decoder
+
+if TYPE_CHECKING:
+    from nbhttp._core.state import ClientState
+
+__all__ = ["Live", "LiveResponse"]
+
+_NO_BODY = frozenset({204, 304})
+
+
+class Live:
+    """An exchange under way and the slot that it holds.
+
+    No cancel scope is open between two reads: what the consumer does there is its own.
+    """
+
+    def __init__(self, exchange: Exchange, state: "ClientState", loop: Any) -> None:
+        self.exchange = exchange
+        self.received = 0
+        self._state = state
+        self._loop = loop
+        self._is_open = True
+        self._is_cancelled = False
+        state.lives.add(self)
+
+    async def read(self) -> bytes:
+        """Return the next piece as sent; b"" at the end.
+
+        Raises:
+            RequestError: The connection broke, or nothing came in time.
+            CancelledError: `cancel_all()` was called.
+        """
+        if self._is_cancelled:
+            raise asyncio.CancelledError("cancelled by cancel_all()")
+        try:
+            with self._state.in_flight():
+                piece = await self.exchange.read()
+        except BaseException:
+            await self.aclose()
+            raise
+        self.received += len(piece)
+        return piece
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body as sent."""
+        while piece := await self.read():
+            yield piece
+
+    async def decoded(self) -> AsyncIterator[bytes]:
+        """Yield the body with its content codings undone, in bounded pieces."""
+        head = self.exchange.head
+        codings = content_codings(head)
+        if not codings or head.status in _NO_BODY:
+            async for piece in self.pieces():
+                yield piece
+            return
+        decoder = make_decoder(codings)
+        while piece := await self.read():
+            for decoded in decoder.feed(piece):
+                yield decoded
+        decoder.flush()
+
+    async def aclose(self) -> None:
+        """Give connection and slot back; doing it again does nothing."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._state.lives.discard(self)
+        try:
+            await self.exchange.aclose()
+        finally:
+            self._state.gate.release()
+
+    def cancel(self) -> None:
+        """End it from any thread: the read under way, or the next one, is cancelled."""
+        self._is_cancelled = True
+        with contextlib.suppress(RuntimeError):  # its loop has ended
+            call_threadsafe(self._loop, self._close_soon)
+
+    def _close_soon(self) -> None:
+        from nbhttp._core.runtime import spawn
+
+        spawn(self._loop, self.aclose)
+
+
+def content_codings(head: Head) -> list[str]:
+    """Return the values of Content-Encoding, in order."""
+    return [v.decode("latin-1") for k, v in head.headers if k.lower() == b"content-encoding"]
+
+
+class LiveResponse(httpx.Response):
+    """An `httpx.Response` on the wire whose failures are nbhttp's errors.
+
+    It decodes with nbhttp's decoders: a truncated or damaged coding is an error, all members of a
+    gzip file arrive, and pieces are bounded.
+    """
+
+    def __init__(self, live: Live, request: httpx.Request, history: list[httpx.Response]) -> None:
+        head = live.exchange.head
+        super().__init__(
+            head.status,
+            headers=head.headers,
+            request=request,
+            stream=_Stream(live),
+            extensions={
+                "http_version": head.http_version.encode("ascii"),
+                "reason_phrase": head.reason,
+            },
+            history=history,
+        )
+        self._live = live
+
+    async def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the body, decoded; of exactly `chunk_size` bytes but the last."""
+        if hasattr(self, "_content"):
+            size = len(self._content) if chunk_size is None else chunk_size
+            for start in range(0, len(self._content), max(size, 1)):
+                yield self._content[start : start + size]
+            return
+        if self.is_stream_consumed:
+            raise httpx.StreamConsumed
+        if self.is_closed:
+            raise httpx.StreamClosed
+        self.is_stream_consumed = True
+        try:
+            async for piece in rechunked(self._live.decoded(), chunk_size):
+                yield piece
+        finally:
+            await self.aclose()
+
+
+class _Stream(httpx.AsyncByteStream):
+    """The raw body, as httpx's own `aiter_raw` reads it."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._live.pieces():
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._live.aclose()
+
+
+async def rechunked(
+    pieces: AsyncIterator[bytes], chunk_size: int | None
+) -> AsyncIterator[bytes]:
+    """Yield the same bytes in pieces of exactly `chunk_size` but the last; None: as they come."""
+    if chunk_size is None:
+        async for piece in pieces:
+            yield piece
+        return
+    held = bytearray()
+    async for piece in pieces:
+        held += piece
+        whole = len(held) - len(held) % chunk_size
+        if whole:
+            view = bytes(held[:whole])
+            del held[:whole]
+            for start in range(0, whole, chunk_size):
+                yield view[start : start + chunk_size]
+    if held:
+        yield bytes(held)
+

@@ -1,0 +1,555 @@
+"""From what the user asked for to one frozen, validated request.
+
+Everything that can be wrong about the user's input is refused here, before anything is sent.
+"""
+
+import copy
+import re
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nbhttp._core import urls
+from nbhttp._core.credentials import remember
+from nbhttp._core.urls import ParsedUrl
+from nbhttp._json import dumps
+from nbhttp.config import ClientConfig, Limits, resolve_timeout
+from nbhttp.errors import ConfigError
+from nbhttp.redaction import is_credential_name
+from nbhttp.types import UNSET, Unset
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["Body", "Defaults", "Prepared", "build", "make_auth"]
+
+RawHeaders = list[tuple[bytes, bytes]]
+Body = bytes | Iterable[bytes] | AsyncIterable[bytes]
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+_OPTIONS = frozenset(
+    {
+        "params", "data", "json", "files", "content", "headers", "cookies", "auth",
+        "timeout", "follow_redirects", "extensions", "max_body",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One request, checked and complete but for cookies and authentication.
+
+    Attributes:
+        url: Where it goes.
+        headers: Host first; without what the cookie jar and `auth` add.
+        body: Bytes, or an iterable that may be consumed once.
+        auth: The scheme that answers for it; None for none.
+        limits: Its time limits.
+        follow_redirects: Whether redirections are followed.
+        max_body: Bytes of decoded body accepted; None is no bound.
+        cookies: Names and values given without a domain: they stay on this origin.
+        extensions: Passed to the engine.
+    """
+
+    method: str
+    url: ParsedUrl
+    headers: RawHeaders
+    body: Body = b""
+    auth: "httpx.Auth | None" = None
+    limits: Limits = Limits()
+    follow_redirects: bool = True
+    max_body: int | None = None
+    cookies: tuple[tuple[str, str], ...] = ()
+    extensions: Mapping[str, Any] | None = None
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether it may be sent again unasked (RFC 9110 section 9.2.2)."""
+        return self.method in _IDEMPOTENT and isinstance(self.body, bytes)
+
+    def to_httpx(self, extra: Sequence[tuple[bytes, bytes]] = ()) -> "httpx.Request":
+        """Make the `httpx.Request` that hooks, auth schemes and custom transports see."""
+        import httpx
+
+        stream: Any = (
+            httpx.ByteStream(self.body) if isinstance(self.body, bytes) else _Opaque(self.body)
+        )
+        extensions = dict(self.extensions or {})
+        connect, read, write = self.limits.per_read
+        extensions.setdefault(
+            "timeout",
+            {"connect": connect, "read": read, "write": write, "pool": self.limits.queue},
+        )
+        request = httpx.Request(
+            self.method,
+            self.url.url,
+            headers=[*self.headers, *extra],
+            stream=stream,
+            extensions=extensions,
+        )
+        if isinstance(self.body, bytes):
+            request.read()
+        return request
+
+    def with_httpx(self, request: "httpx.Request") -> "Prepared":
+        """Take over what a hook or an auth scheme made of `to_httpx()`."""
+        stream = request.stream
+        body: Body
+        if isinstance(stream, _Opaque):
+            body = stream.source
+        elif isinstance(stream, httpx_bytestream()):
+            body = request.read()
+        else:
+            body = stream  # type: ignore[assignment] # httpx's streams are iterables of bytes
+        url = self.url if request.url == self.url.url else urls.parse(str(request.url))
+        headers = list(request.headers.raw)
+        check_headers(headers)
+        return replace(self, method=request.method, url=url, headers=headers, body=body)
+
+
+class _Opaque:
+    """Carries a body that is no httpx stream through an `httpx.Request`, untouched."""
+
+    def __init__(self, source: Iterable[bytes] | AsyncIterable[bytes]) -> None:
+        self.source = source
+
+    def __iter__(self) -> Any:
+        return iter(self.source)  # type: ignore[arg-type] # fails as it should for async ones
+
+    def __aiter__(self) -> Any:
+        if isinstance(self.source, AsyncIterable):
+            return aiter(self.source)
+        return _each(self.source)
+
+    async def aclose(self) -> None:
+        """Nothing to close: the source is the caller's."""
+
+
+async def _each(source: Iterable[bytes]) -> Any:
+    for piece in source:
+        yield piece
+
+
+def httpx_bytestream() -> type:
+    """Return httpx's class for a body in memory."""
+    import httpx
+
+    return httpx.ByteStream
+
+
+class Defaults:
+    """What a client adds to each of its requests; `headers` and `cookies` may be changed."""
+
+    def __init__(self, config: ClientConfig, cookies: Any) -> None:
+        import httpx
+
+        from nbhttp._engines.decoding import accept_encoding
+        from nbhttp.config import USER_AGENT
+
+        self.config = config
+        self.base_url = config.base_url
+        if self.base_url:
+            urls.parse(self.base_url)  # refuse it now, not at the first request
+        self.headers = httpx.Headers(
+            [
+                (b"Accept", b"*/*"),
+                (b"Accept-Encoding", accept_encoding().encode("ascii")),
+                (b"Connection", b"keep-alive"),
+                (b"User-Agent", USER_AGENT.encode("ascii")),
+            ]
+        )
+        self.headers.update(httpx.Headers(raw_headers(config.headers)))
+        self.params = httpx.QueryParams(_revealed_params(config.params))
+        self.jar = httpx.Cookies()
+        self.cookies: dict[str, str] = {}
+        self.add_cookies(cookies)
+        self.auth = make_auth(config.auth)
+        self._checked: tuple[Any, RawHeaders] | None = None
+
+    def add_cookies(self, cookies: Any) -> None:
+        """Take cookies given by the user: with a domain into the jar, without one apart."""
+        for name, value, domain, path in _cookie_parts(cookies):
+            if domain:
+                self.jar.set(name, value, domain=domain, path=path)
+            else:
+                self.cookies[name] = value
+
+    def with_fresh_jar(self) -> "Defaults":
+        """Return the same defaults with an empty cookie jar."""
+        import httpx
+
+        other = copy.copy(self)
+        other.jar = httpx.Cookies()
+        return other
+
+    def raw_headers(self) -> RawHeaders:
+        """Return the fields of every request, checked when they changed."""
+        raw = self.headers.raw
+        if self._checked is None or self._checked[0] != raw:
+            check_headers(raw)
+            self._checked = (raw, raw)
+        return self._checked[1]
+
+
+def build(defaults: Defaults, method: str, url: Any, options: Mapping[str, Any]) -> Prepared:
+    """Merge a client's defaults and a call's options into one request.
+
+    Raises:
+        ConfigError: A URL, header, timeout or combination of options is wrong.
+        TypeError: An option is unknown or has the wrong type, or a value cannot be JSON.
+    """
+    method = _checked_method(method)
+    parsed = urls.join(defaults.base_url, url)
+    if not options:
+        return _plain(defaults, method, parsed)
+    unknown = options.keys() - _OPTIONS
+    if unknown:
+        raise _unknown_options(unknown)
+    parsed = _with_params(defaults, parsed, options.get("params"))
+    framing, body = _encode_body(options, method)
+    headers = _merge(defaults.raw_headers(), raw_headers(options.get("headers")), framing, parsed)
+    config = defaults.config
+    return Prepared(
+        method,
+        parsed,
+        headers,
+        body,
+        auth=_choose_auth(options.get("auth", UNSET), defaults, parsed),
+        limits=_limits(options.get("timeout", UNSET), config),
+        follow_redirects=bool(_or(options.get("follow_redirects", UNSET), config.follow_redirects)),
+        max_body=_max_body(options.get("max_body", UNSET), config),
+        cookies=_own_cookies(defaults, options.get("cookies")),
+        extensions=options.get("extensions"),
+    )
+
+
+def _plain(defaults: Defaults, method: str, parsed: ParsedUrl) -> Prepared:
+    """Build a request without options: the common case, kept short."""
+    config = defaults.config
+    if defaults.params:
+        parsed = urls.merge_params(parsed, defaults.params)
+    framing = [(b"Content-Length", b"0")] if method in {"POST", "PUT", "PATCH"} else []
+    return Prepared(
+        method,
+        parsed,
+        _merge(defaults.raw_headers(), [], framing, parsed),
+        b"",
+        auth=_choose_auth(UNSET, defaults, parsed),
+        limits=config.limits,
+        follow_redirects=config.follow_redirects,
+        max_body=config.max_body,
+        cookies=_own_cookies(defaults, None),
+    )
+
+
+# Method, parameters, limits
+
+
+def _unknown_options(names: set[str]) -> TypeError:
+    of_client = sorted(name for name in names if name in ClientConfig.__dataclass_fields__)
+    if of_client:
+        name = of_client[0]
+        return TypeError(
+            f"{name}= belongs to a client, not to one request: "
+            f"HttpClient({name}=…).get(…) or AsyncHttpClient({name}=…)"
+        )
+    listed = ", ".join(sorted(repr(name) for name in names))
+    return TypeError(f"unknown request option {listed}; there are: {', '.join(sorted(_OPTIONS))}")
+
+
+def _checked_method(method: str) -> str:
+    if not isinstance(method, str):
+        raise TypeError(f"a method is a str, not {type(method).__name__}")
+    if not _METHOD.fullmatch(method):
+        raise ConfigError(f"{method!r} is not an HTTP method")
+    return method.upper()
+
+
+def _with_params(defaults: Defaults, parsed: ParsedUrl, params: Any) -> ParsedUrl:
+    if not params and not defaults.params:
+        return parsed
+    merged = defaults.params
+    if params:
+        import httpx
+
+        merged = merged.merge(httpx.QueryParams(_revealed_params(params)))
+    return urls.merge_params(parsed, merged)
+
+
+def _revealed_params(params: Any) -> Any:
+    if params is None or isinstance(params, str | bytes):
+        return params
+    if isinstance(params, Mapping):
+        return {
+            key: [_revealed(v) for v in value]
+            if isinstance(value, list | tuple)
+            else _revealed(value)
+            for key, value in params.items()
+        }
+    if isinstance(params, Sequence):
+        return [(key, _revealed(value)) for key, value in params]
+    if hasattr(params, "multi_items"):
+        return params
+    raise TypeError(f"params takes a mapping, pairs or text, not {type(params).__name__}")
+
+
+def _revealed(value: Any) -> Any:
+    """The value of a `Secret`, else the value itself."""
+    return value.reveal() if hasattr(value, "reveal") else value
+
+
+def _limits(timeout: Any, config: ClientConfig) -> Limits:
+    return config.limits if isinstance(timeout, Unset) else resolve_timeout(timeout)
+
+
+def _max_body(value: Any, config: ClientConfig) -> int | None:
+    if isinstance(value, Unset):
+        return config.max_body
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise TypeError(f"max_body takes bytes or None, not {value!r}")
+    if value is not None and value < 0:
+        raise ConfigError(f"max_body must be at least 0, not {value}")
+    return value  # type: ignore[no-any-return] # checked just above
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if isinstance(value, Unset) else value
+
+
+# Header fields
+
+
+def raw_headers(headers: Any) -> RawHeaders:
+    """Turn what a user gives as headers into bytes; a `Secret` gives its value.
+
+    Raises:
+        TypeError: A name or value is neither text, bytes nor a `Secret`.
+        ConfigError: A name or value cannot be sent (CR, LF, NUL, not a token).
+    """
+    if not headers:
+        return []
+    if hasattr(headers, "raw"):
+        raw = list(headers.raw)
+    else:
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        raw = [_field(name, value) for name, value in pairs]
+    check_headers(raw)
+    return raw
+
+
+def check_headers(headers: RawHeaders) -> None:
+    """Refuse what would break the framing of a request (RFC 9110 sections 5.1 and 5.5)."""
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name):
+            raise ConfigError(f"{name.decode('utf-8', 'replace')!r} is not a header name")
+        bad = _BAD_VALUE.search(value)
+        if bad is not None:
+            raise ConfigError(
+                f"the value of header {name.decode('ascii')!r} holds the control character "
+                f"{bad[0].decode('latin-1')!r}; a header is one line"
+            )
+
+
+def _field(name: Any, value: Any) -> tuple[bytes, bytes]:
+    value = _revealed(value)
+    if not isinstance(name, str | bytes) or not isinstance(value, str | bytes):
+        raise TypeError(
+            f"header {name!r} takes str, bytes or a Secret as its value, not {type(value).__name__}"
+        )
+    if isinstance(value, str) and isinstance(name, str) and is_credential_name(name):
+        remember(value.rpartition(" ")[2].strip())
+    key = name.encode("utf-8") if isinstance(name, str) else name
+    text = value.encode("utf-8") if isinstance(value, str) else value
+    return key, text.strip(b" \t")
+
+
+def _merge(
+    base: RawHeaders, own: RawHeaders, framing: RawHeaders, parsed: ParsedUrl
+) -> RawHeaders:
+    """Put Host first, then the client's fields, the call's in their place, and the framing."""
+    names = {name.lower() for name, _ in own}
+    merged = [field for field in base if field[0].lower() not in names] if own else list(base)
+    merged += own
+    present = {name.lower() for name, _ in merged}
+    is_framed = bool(present & {b"content-length", b"transfer-encoding"})
+    for field in framing:
+        key = field[0].lower()
+        if key in {b"content-length", b"transfer-encoding"}:
+            if not is_framed:
+                merged.append(field)
+        elif key not in present:
+            merged.append(field)
+    if b"host" not in present:
+        merged.insert(0, (b"Host", parsed.host_field))
+    return merged
+
+
+# Cookies and authentication
+
+
+def _own_cookies(defaults: Defaults, cookies: Any) -> tuple[tuple[str, str], ...]:
+    if cookies is None:
+        return tuple(defaults.cookies.items()) if defaults.cookies else ()
+    merged = dict(defaults.cookies)
+    merged.update((name, value) for name, value, _, _ in _cookie_parts(cookies))
+    return tuple(merged.items())
+
+
+def _cookie_parts(cookies: Any) -> list[tuple[str, str, str, str]]:
+    """Return (name, value, domain, path) of what a user gives as cookies."""
+    if cookies is None:
+        return []
+    jar = getattr(cookies, "jar", cookies)
+    if hasattr(jar, "set_cookie"):
+        return [(c.name, c.value or "", c.domain, c.path) for c in jar]
+    pairs = cookies.items() if isinstance(cookies, Mapping) else cookies
+    parts = []
+    for name, value in pairs:
+        text = _field("Cookie", value)[1].decode("utf-8")
+        check_headers([(b"Cookie", f"{name}={text}".encode())])
+        remember(text)
+        parts.append((str(name), text, "", "/"))
+    return parts
+
+
+def _choose_auth(auth: Any, defaults: Defaults, parsed: ParsedUrl) -> "httpx.Auth | None":
+    """The call's, else the client's, else the URL's userinfo."""
+    if not isinstance(auth, Unset):
+        return make_auth(auth)
+    if defaults.auth is not None:
+        return defaults.auth
+    return make_auth(parsed.userinfo)
+
+
+def make_auth(auth: Any) -> "httpx.Auth | None":
+    """Turn what a user gives as `auth` into a scheme; passwords are registered as secrets.
+
+    Raises:
+        TypeError: It is no `httpx.Auth`, `(user, password)` pair, function or None.
+    """
+    if auth is None:
+        return None
+    import httpx
+
+    if isinstance(auth, httpx.Auth):
+        return auth
+    if isinstance(auth, tuple) and len(auth) == 2:
+        from nbhttp.secrets import basic
+
+        user, password = auth
+        return basic(_as_text(user), password)
+    if callable(auth):
+        return _FunctionAuth.make(auth)
+    raise TypeError(
+        f"auth takes (user, password), an httpx.Auth, a function or None, not {type(auth).__name__}"
+    )
+
+
+class _FunctionAuth:
+    """A plain function of the request as an auth scheme."""
+
+    @staticmethod
+    def make(function: Any) -> "httpx.Auth":
+        import httpx
+
+        class FunctionAuth(httpx.Auth):
+            def auth_flow(self, request: httpx.Request) -> Any:
+                yield function(request)
+
+        return FunctionAuth()
+
+
+def _as_text(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+# The body
+
+
+def _encode_body(options: Mapping[str, Any], method: str) -> tuple[RawHeaders, Body]:
+    """Return the fields that describe the body, and the body."""
+    content, data = options.get("content"), options.get("data")
+    files, json = options.get("files"), options.get("json")
+    given = [name for name in ("content", "data", "files", "json") if options.get(name) is not None]
+    if len(given) > 1 and set(given) != {"data", "files"}:
+        raise ConfigError(f"a request has one body: {' and '.join(given)} were given")
+    if isinstance(data, str | bytes):  # the habit from requests
+        content, data = data, None
+    if json is not None:
+        body = dumps(json)
+        return _framed(body, b"application/json"), body
+    if isinstance(content, str):
+        body = content.encode("utf-8")
+        return _framed(body, b"text/plain; charset=utf-8"), body
+    if isinstance(content, bytes | bytearray | memoryview):
+        body = bytes(content)
+        return _framed(body), body
+    if content is not None:
+        return _stream_framing(content), content
+    if data is not None or files is not None:
+        return _encode_form(data, files, _boundary_source(options))
+    return ([(b"Content-Length", b"0")] if method in {"POST", "PUT", "PATCH"} else []), b""
+
+
+def _framed(body: bytes, content_type: bytes | None = None) -> RawHeaders:
+    fields = [(b"Content-Length", str(len(body)).encode("ascii"))]
+    if content_type is not None:
+        fields.append((b"Content-Type", content_type))
+    return fields
+
+
+def _stream_framing(content: Any) -> RawHeaders:
+    """Content-Length where a file tells its size, else chunked."""
+    if isinstance(content, Mapping) or not isinstance(content, Iterable | AsyncIterable):
+        raise TypeError(
+            "content takes str, bytes, a binary file or an iterable of bytes, "
+            f"not {type(content).__name__}; for a form use data=, for JSON json="
+        )
+    size = _remaining_bytes(content)
+    if size is None:
+        return [(b"Transfer-Encoding", b"chunked")]
+    return [(b"Content-Length", str(size).encode("ascii"))]
+
+
+def _remaining_bytes(content: Any) -> int | None:
+    """Bytes from where a file stands to its end; None for what is no seekable file."""
+    if not (hasattr(content, "read") and hasattr(content, "seek") and hasattr(content, "tell")):
+        return None
+    try:
+        here = content.tell()
+        end: int = content.seek(0, 2)
+        content.seek(here)
+    except (OSError, ValueError):
+        return None
+    return end - here
+
+
+def _encode_form(data: Any, files: Any, boundary: dict[str, str]) -> tuple[RawHeaders, Body]:
+    """Form fields and files, encoded by httpx."""
+    import httpx
+
+    if data is not None and not isinstance(data, Mapping):
+        raise TypeError(f"data takes a mapping, str or bytes, not {type(data).__name__}")
+    try:
+        request = httpx.Request("POST", "http://body", data=data, files=files, headers=boundary)
+    except (TypeError, ValueError, AttributeError) as exc:
+        raise TypeError(f"cannot encode the form: {exc}") from exc
+    fields = [
+        (name, value)
+        for name, value in request.headers.raw
+        if name.lower() in {b"content-type", b"content-length", b"transfer-encoding"}
+    ]
+    if isinstance(request.stream, httpx.ByteStream):
+        return fields, request.read()
+    return fields, request.stream  # type: ignore[return-value] # iterable both ways
+
+
+def _boundary_source(options: Mapping[str, Any]) -> dict[str, str]:
+    """A multipart boundary that the user chose in Content-Type."""
+    for name, value in raw_headers(options.get("headers")):
+        if name.lower() == b"content-type" and b"boundary=" in value:
+            return {"Content-Type": value.decode("latin-1")}
+    return {}

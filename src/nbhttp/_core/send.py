@@ -1,0 +1,463 @@
+"""One logical call: redirects, authentication, cookies and hooks around an engine's exchanges.
+
+The order is httpx's: a redirection starts a new request; each request may be answered by an
+authentication scheme with another; each of those is one exchange, for which a slot is taken.
+"""
+
+import time
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any, cast
+
+from nbhttp._core import events
+from nbhttp._core.callers import AuthFlow, Caller
+from nbhttp._core.engines import Choice, Purpose
+from nbhttp._core.live import Live
+from nbhttp._core.redirects import next_request
+from nbhttp._core.request import Prepared, check_headers
+from nbhttp._core.runtime import is_asyncio
+from nbhttp._core.translate import time_limit_error
+from nbhttp._engines.base import (
+    EngineRequest,
+    Head,
+    Phases,
+)
+from nbhttp._engines.decoding import decode_all
+from nbhttp.errors import (
+    BodyTooLargeError,
+    NbhttpError,
+    RequestError,
+    TooManyRedirectsError,
+)
+from nbhttp.result import Redirect, RequestResult, RequestSent, Timing
+
+if TYPE_CHECKING:
+    import httpx
+
+    from nbhttp._core.engines import EngineSet
+    from nbhttp._core.state import ClientState
+
+__all__ = ["Conversation", "announce", "fetch"]
+
+_request_numbers = count(1)
+
+
+class Conversation:
+    """The exchanges of one call, from its first request to the answer that stands.
+
+    Args:
+        state: The client's.
+        caller: Where the user's code runs.
+        purpose: What the answer is for; decides the engine.
+    """
+
+    __slots__ = (
+        "_auth_flow",
+        "_caller",
+        "_engines",
+        "_is_stream",
+        "_on_asyncio",
+        "_purpose",
+        "_spent",
+        "_state",
+        "choice",
+        "history",
+        "live",
+        "phases",
+        "queued",
+        "redirects",
+        "request",
+        "sent_headers",
+        "withheld_from",
+    )
+
+    def __init__(
+        self,
+        state: "ClientState",
+        request: Prepared,
+        caller: Caller,
+        purpose: Purpose,
+        *,
+        is_stream: bool = False,
+    ) -> None:
+        self._state = state
+        self._caller = caller
+        self._purpose = purpose
+        self._is_stream = is_stream
+        self._engines: EngineSet = state.engines.here()
+        self._on_asyncio = is_asyncio(self._engines.loop)
+        self._spent = 0.0
+        self.request = request
+        self.sent_headers = request.headers
+        self.choice: Choice | None = None
+        self.phases = Phases()
+        self.queued = 0.0
+        self.redirects: list[Redirect] = []
+        self.history: list[RequestResult] = []
+        self.withheld_from: str | None = None
+        self.live: Live | None = None
+
+    async def run(self) -> tuple[Head, bytes, str | None]:
+        """Go on until an answer stands.
+
+        Returns:
+            Its head, its body (b"" when it is left on the wire, in `live`), and the peer.
+
+        Raises:
+            RequestError: No usable answer came.
+        """
+        first_origin = self.request.url.origin
+        while True:
+            head, body, peer = await self._authenticated()
+            following = None
+            if self.request.follow_redirects:
+                following = next_request(self.request, head, first_origin)
+            if following is None:
+                return head, body, peer
+            await self._leave(head, body, following.request.url.text)
+            if following.is_stripped:
+                self.withheld_from = following.request.url.text
+            self.request = following.request
+
+    async def _leave(self, head: Head, body: bytes, location: str) -> None:
+        """Note a redirection and drop its answer."""
+        if self.live is not None:
+            await self.live.aclose()
+            self.live = None
+        most = self._state.config.max_redirects
+        if len(self.redirects) >= most:
+            raise TooManyRedirectsError(
+                f"more than {most} redirects; the last one pointed to {location}",
+                hint="the server may redirect in a circle: look at r.redirects, "
+                "or raise max_redirects=",
+            )
+        request = self.request
+        self.redirects.append(Redirect(head.status, request.method, request.url.text, location))
+        self.history.append(RequestResult(request=self._sent(), head=head, body=body))
+        hub = self._state.events
+        if hub.is_heard:
+            from nbhttp.redaction import redact_url
+
+            hub.emit(
+                events.RedirectFollowed(
+                    request_id=self._state.request_id.get(),
+                    client=self._state.name,
+                    method=request.method,
+                    url=redact_url(request.url.text),
+                    status_code=head.status,
+                    location=redact_url(location),
+                )
+            )
+
+    # Authentication
+
+    async def _authenticated(self) -> tuple[Head, bytes, str | None]:
+        auth = self.request.auth
+        if auth is None:
+            return await self._hooked()
+        flow = self._caller.auth_flow(auth, self.request.to_httpx())
+        try:
+            return await self._answer_challenges(flow)
+        finally:
+            await flow.close()
+
+    async def _answer_challenges(self, flow: AuthFlow) -> tuple[Head, bytes, str | None]:
+        response: httpx.Response | None = None
+        answer: tuple[Head, bytes, str | None] | None = None
+        unsigned = self.request
+        while True:
+            signed = await flow.advance(response)
+            if signed is None:
+                if answer is None:
+                    raise RequestError("the auth scheme ended without sending a request")
+                return answer
+            if self.live is not None:
+                await self.live.aclose()
+                self.live = None
+            self.request = unsigned.with_httpx(signed)
+            _remember_credentials(self.request)
+            answer = await self._hooked()
+            # Redirects start from the unsigned request: each signs its own.
+            self.request = replace(unsigned, url=self.request.url, method=self.request.method)
+            response = self._as_httpx(answer[0], answer[1], signed)
+
+    def _as_httpx(self, head: Head, body: bytes, request: "httpx.Request") -> "httpx.Response":
+        made = RequestResult(request=self._sent(), head=head, body=body).response
+        response = cast("httpx.Response", made)
+        response.request = request
+        return response
+
+    # Hooks and cookies
+
+    async def _hooked(self) -> tuple[Head, bytes, str | None]:
+        hooks = self._state.config.event_hooks
+        if not hooks:
+            return await self._exchange()
+        made = self.request.to_httpx()
+        for hook in hooks.get("request", ()):
+            await self._caller.run(hook, made)
+        self.request = self.request.with_httpx(made)
+        answer = await self._exchange()
+        response = self._as_httpx(answer[0], answer[1], made)
+        try:
+            for hook in hooks.get("response", ()):
+                await self._caller.run(hook, response)
+        except BaseException:
+            if self.live is not None:
+                await self.live.aclose()
+            raise
+        return answer
+
+    def _fields(self) -> list[tuple[bytes, bytes]]:
+        """Return the request's fields with what the cookie jar adds."""
+        headers = self.request.headers
+        jar = self._state.defaults.jar
+        own = self.request.cookies
+        if not own and not jar.jar._cookies:  # type: ignore[attr-defined] # noqa: SLF001 - len() walks it
+            return headers
+        pairs = [f"{name}={value}" for name, value in own]
+        names = {name for name, _ in own}
+        pairs += [
+            pair for pair in _jar_pairs(jar, self.request) if pair.partition("=")[0] not in names
+        ]
+        if not pairs:
+            return headers
+        given = [value for name, value in headers if name.lower() == b"cookie"]
+        value = b"; ".join([*given, "; ".join(pairs).encode("utf-8")])
+        check_headers([(b"Cookie", value)])
+        return [*(f for f in headers if f[0].lower() != b"cookie"), (b"Cookie", value)]
+
+    def _keep_cookies(self, head: Head) -> None:
+        for name, _ in head.headers:
+            if name.lower() == b"set-cookie":
+                import httpx
+
+                response = httpx.Response(
+                    head.status, headers=head.headers, request=self.request.to_httpx()
+                )
+                self._state.defaults.jar.extract_cookies(response)
+                return
+
+    # The exchange itself
+
+    async def _exchange(self) -> tuple[Head, bytes, str | None]:
+        request, state = self.request, self._state
+        choice = state.engines.choose(
+            request.url.origin, self._purpose, on_asyncio=self._on_asyncio
+        )
+        self.choice = choice
+        engine = self._engines.get(choice)
+        self.sent_headers = self._fields()
+        await self._wait_in_queue()
+        started = time.perf_counter()
+        is_held = True
+        try:
+            wire = self._wire_request(self.sent_headers)
+            if self._is_stream:
+                exchange = await engine.open(wire)
+                self.live = Live(exchange, state, self._engines.loop)
+                is_held = False
+                head, body, peer = exchange.head, b"", exchange.peer
+                self._add(exchange.phases)
+            else:
+                answer = await engine.fetch(wire, request.max_body)
+                head, body, peer = answer.head, answer.body, answer.peer
+                self._add(answer.phases)
+        except NbhttpError as exc:
+            if exc.phases is not None:
+                self._add(exc.phases)
+            raise
+        finally:
+            self._spent += time.perf_counter() - started
+            if is_held:
+                state.gate.release()
+        self._keep_cookies(head)
+        if body:
+            body = self._decoded(head, body)
+        return head, body, peer
+
+    async def _wait_in_queue(self) -> None:
+        gate = self._state.gate
+        if gate.try_acquire():
+            return
+        started = time.perf_counter()
+        seconds = self.request.limits.queue
+        try:
+            await gate.acquire(seconds)
+        except TimeoutError as exc:
+            raise time_limit_error(seconds, "queue") from exc
+        finally:
+            self.queued += time.perf_counter() - started
+
+    def _wire_request(self, headers: list[tuple[bytes, bytes]]) -> EngineRequest:
+        request = self.request
+        limits = request.limits
+        total = limits.total
+        if total is not None:
+            # One limit for the whole attempt, however many exchanges; the queue does not count.
+            total = max(total - self._spent, 0.001)
+        body = request.body
+        return EngineRequest(
+            request.method,
+            request.url.origin,
+            request.url.target,
+            headers,
+            body if isinstance(body, bytes) else self._caller.iterate(body),
+            limits.per_read if self._is_stream else limits.phases,
+            total,
+            request.is_replayable,
+            request.extensions,
+        )
+
+    def _decoded(self, head: Head, body: bytes) -> bytes:
+        codings = [v for k, v in head.headers if k.lower() == b"content-encoding"]
+        if not codings:
+            return body
+        value = b", ".join(codings).decode("latin-1")
+        return decode_all(body, value, max_size=self.request.max_body)
+
+    def _add(self, phases: Phases) -> None:
+        mine = self.phases
+        mine.connect += phases.connect
+        mine.tls += phases.tls
+        mine.send += phases.send
+        mine.wait += phases.wait
+        mine.receive += phases.receive
+
+    def _sent(self) -> RequestSent:
+        request = self.request
+        body = request.body if isinstance(request.body, bytes) else None
+        return RequestSent(request.method, request.url.text, self.sent_headers, body)
+
+    def timing(self) -> Timing:
+        """Return where the time went so far."""
+        p = self.phases
+        return Timing(self.queued, p.connect, p.tls, p.send, p.wait, p.receive)
+
+    def result(
+        self,
+        started: float,
+        head: Head | None = None,
+        body: bytes = b"",
+        peer: str | None = None,
+        error: NbhttpError | None = None,
+    ) -> RequestResult:
+        """Make the call's result."""
+        result = RequestResult(
+            request=self._sent(),
+            head=head,
+            body=body,
+            exception=error,
+            elapsed=time.perf_counter() - started,
+            timing=self.timing(),
+            redirects=tuple(self.redirects),
+            history=tuple(self.history),
+            engine="" if self.choice is None else self.choice.name,
+            peer=peer,
+            withheld_from=self.withheld_from,
+        )
+        if error is not None:
+            _locate(error, result)
+        return result
+
+
+async def fetch(
+    state: "ClientState", request: Prepared, caller: Caller, purpose: Purpose = "single"
+) -> RequestResult:
+    """Send `request` and return its result, whatever happens on the network.
+
+    Raises:
+        BaseException: Cancellation, and what the user's own hooks, auth schemes and body raise.
+    """
+    started = time.perf_counter()
+    hub = state.events
+    finish = announce(state, request) if hub.is_heard else None
+    conversation = Conversation(state, request, caller, purpose)
+    try:
+        try:
+            head, body, peer = await conversation.run()
+        except (RequestError, BodyTooLargeError) as exc:
+            result = conversation.result(started, error=exc)
+        else:
+            result = conversation.result(started, head, body, peer)
+    except BaseException as exc:
+        if finish is not None:
+            finish(None, exc)
+        raise
+    if finish is not None:
+        finish(result, None)
+    return result
+
+
+def announce(state: "ClientState", request: Prepared) -> Any:
+    """Emit `RequestStarted`; return the function that emits `RequestFinished`."""
+    from nbhttp.redaction import redact_text, redact_url
+
+    request_id = f"{next(_request_numbers):06d}"
+    token = state.request_id.set(request_id)
+    started = time.perf_counter()
+    url = redact_url(request.url.text)
+    state.events.emit(events.RequestStarted(request_id, state.name, request.method, url))
+
+    def finish(result: RequestResult | None, exc: BaseException | None) -> None:
+        error = None
+        if result is not None:
+            error = result.error
+        elif exc is not None:
+            text = redact_text(f"{type(exc).__name__}: {exc}")
+            error = text if isinstance(exc, Exception) else "cancelled"
+        state.events.emit(
+            events.RequestFinished(
+                request_id=request_id,
+                client=state.name,
+                method=request.method,
+                url=url if result is None else redact_url(result.url),
+                status_code=None if result is None else result.status_code,
+                success=result is not None and result.success,
+                error=error,
+                elapsed=time.perf_counter() - started,
+                received=0 if result is None else len(result.content),
+                attempts=1 if result is None else len(result.attempts),
+                redirects=0 if result is None else len(result.redirects),
+                http_version=None if result is None else result.http_version,
+                engine="" if result is None else result.engine,
+                timing=None if result is None else result.timing,
+                result=result,
+            )
+        )
+        state.request_id.reset(token)
+
+    return finish
+
+
+def _locate(error: NbhttpError, result: RequestResult) -> None:
+    """Complete an engine's error with the request that it belongs to."""
+    from nbhttp.redaction import redact_url
+
+    if error.method is None:
+        error.method = result.method
+        error.url = redact_url(result.url)
+        error.message = f"{error.message} ({error.method} {error.url})"
+        error.args = (error.message,)
+        if error.hint:
+            error.add_note(f"hint: {error.hint}")
+    error.attempts = result.attempts
+
+
+def _remember_credentials(request: Prepared) -> None:
+    """Have what an auth scheme added masked wherever it is echoed."""
+    from nbhttp._core.credentials import remember
+
+    for name, value in request.headers:
+        if name.lower() in {b"authorization", b"proxy-authorization"}:
+            remember(value.decode("utf-8", "replace").rpartition(" ")[2])
+
+
+def _jar_pairs(jar: "httpx.Cookies", request: Prepared) -> list[str]:
+    """Return "name=value" of the jar's cookies that belong to this request (RFC 6265)."""
+    import httpx
+
+    probe = httpx.Request(request.method, request.url.url)
+    jar.set_cookie_header(probe)
+    header = probe.headers.get("cookie", "")
+    return [pair for pair in header.split("; ") if pair]

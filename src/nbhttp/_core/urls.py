@@ -1,0 +1,143 @@
+"""URLs: parsed once, checked before anything is sent, split into origin and target."""
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from nbhttp._engines.base import Origin
+from nbhttp.errors import ConfigError
+from nbhttp.redaction import redact_url
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["ParsedUrl", "default_port", "join", "merge_params", "parse"]
+
+_PORTS = {"http": 80, "https": 443}
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_NUMERIC_LABEL = re.compile(r"(?:^|\.)(?:0[xX][0-9a-fA-F]*|[0-9]+)\.?$")
+_DOTTED_QUAD = re.compile(r"^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.|$)){4}$")
+
+
+class ParsedUrl(NamedTuple):
+    """A URL ready to be asked for.
+
+    Attributes:
+        url: Absolute, without userinfo and fragment.
+        text: The same as text.
+        origin: Where to connect.
+        target: Path and query, as sent.
+        host_field: The Host field's value.
+        userinfo: User and password that stood in the URL; None when there were none.
+    """
+
+    url: "httpx.URL"
+    text: str
+    origin: Origin
+    target: bytes
+    host_field: bytes
+    userinfo: tuple[str, str] | None
+
+
+def default_port(scheme: str) -> int:
+    """Return 80 or 443."""
+    return _PORTS[scheme]
+
+
+def join(base: str, url: "httpx.URL | str") -> ParsedUrl:
+    """Parse `url`, appended to `base` when it is relative (as httpx's `base_url` is).
+
+    Raises:
+        ConfigError: It is malformed, has no host, or another scheme than http and https.
+        TypeError: It is neither text nor an `httpx.URL`.
+    """
+    if not isinstance(url, str):
+        import httpx
+
+        if not isinstance(url, httpx.URL):
+            raise TypeError(f"a URL is a str or an httpx.URL, not {type(url).__name__}")
+        url = str(url)
+    return _join(base, url)
+
+
+@lru_cache(maxsize=2048)
+def _join(base: str, text: str) -> ParsedUrl:
+    text = text.strip(" \t\r\n")
+    url = _make(text)
+    if not base or not url.is_relative_url:
+        return parse(text)
+    root = _make(base)
+    # As httpx: always appended, so that "/items" below ".../v1" is ".../v1/items".
+    path = root.raw_path.partition(b"?")[0].rstrip(b"/") + b"/" + url.raw_path.lstrip(b"/")
+    if not text or text.startswith("?"):
+        path = root.raw_path.partition(b"?")[0] + url.raw_path.lstrip(b"/")
+    return parse(str(root.copy_with(raw_path=path)))
+
+
+@lru_cache(maxsize=2048)
+def parse(text: str) -> ParsedUrl:
+    """Parse and check an absolute URL.
+
+    Raises:
+        ConfigError: As `join`.
+    """
+    url = _make(text)
+    scheme = url.scheme
+    if url.is_relative_url and not scheme:
+        raise _refused(text, "it has no scheme", f"did you mean 'https://{text.lstrip('/')}'?")
+    if scheme not in _PORTS:
+        raise _refused(text, f"unknown scheme {scheme!r}", "only http:// and https:// exist here")
+    if not url.host:
+        raise _refused(text, "it has no host", "write it as https://host/path")
+    host = url.raw_host.decode("ascii").lower()
+    _check_host(text, host)
+    userinfo = (url.username, url.password) if url.userinfo else None
+    bare = url.copy_with(userinfo=b"", fragment=None)
+    port = url.port if url.port is not None else _PORTS[scheme]
+    if not 0 < port < 65536:
+        raise _refused(text, f"there is no port {port}", "ports are 1 to 65535")
+    return ParsedUrl(
+        bare, str(bare), Origin(scheme, host, port), bare.raw_path, bare.netloc, userinfo
+    )
+
+
+def merge_params(parsed: ParsedUrl, params: "httpx.QueryParams") -> ParsedUrl:
+    """Add `params` to the URL's query; one of the same name replaces what stood there."""
+    if not params:
+        return parsed
+    merged = parse(str(parsed.url.copy_merge_params(params)))
+    return merged._replace(userinfo=parsed.userinfo)
+
+
+def _make(text: str) -> "httpx.URL":
+    import httpx
+
+    authority = re.split(r"[?#]", text, maxsplit=1)[0]
+    bad = _FORBIDDEN.search(authority)
+    if bad is not None and (bad[0] != " " or " " in _host_part(authority)):
+        raise _refused(text, f"it holds the character {bad[0]!r}", "percent-encode it")
+    try:
+        return httpx.URL(text)
+    except (httpx.InvalidURL, ValueError, TypeError) as exc:
+        # The cause is dropped: its text may hold the URL with its credentials.
+        raise _refused(text, str(exc), "check its spelling") from None
+
+
+def _host_part(authority: str) -> str:
+    rest = authority.partition("://")[2] or authority
+    return rest.partition("/")[0]
+
+
+def _check_host(text: str, host: str) -> None:
+    if ":" in host:
+        return
+    if "%" in host or ".." in host.strip(".") or not host.strip("."):
+        raise _refused(text, f"{host!r} is not a host name", "check its spelling")
+    # "0x7f.1" or "2130706433" would be resolved to 127.0.0.1 by some systems: two parsers would
+    # see two hosts (WHATWG URL, "ends in a number").
+    if _NUMERIC_LABEL.search(host) and not _DOTTED_QUAD.match(host):
+        raise _refused(text, f"{host!r} is not a plain IPv4 address", "write it as 192.0.2.1")
+
+
+def _refused(text: str, why: str, hint: str) -> ConfigError:
+    return ConfigError(f"cannot use the URL {redact_url(text)!r}: {why}; {hint}", hint=hint)

@@ -1,0 +1,168 @@
+"""Watches the bytes of httpcore's connections, so that none carries a forged answer.
+
+h11 keeps bytes that follow a complete body and reads them as the answer to the *next* request on
+that connection. Here a parser follows the framing beside it; a connection with such bytes is never
+used again (RFC 9112 section 11.2, response splitting).
+"""
+
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore
+import httptools
+
+__all__ = ["WatchingBackend"]
+
+
+class _Framing:
+    """httptools' callbacks: whether anything follows the end of the answer."""
+
+    __slots__ = ("is_complete", "is_head_request", "is_tainted", "parser")
+
+    def __init__(self, *, is_head_request: bool) -> None:
+        self.is_head_request = is_head_request
+        self.is_complete = False
+        self.is_tainted = False
+        self.parser = httptools.HttpResponseParser(self)
+
+    def feed(self, data: bytes) -> None:
+        if self.is_tainted:
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            # h11 judges the answer; a connection that two parsers read differently is not reused.
+            self.is_tainted = True
+
+    def on_message_begin(self) -> None:
+        if self.is_complete:
+            self.is_tainted = True
+
+    def on_body(self, data: bytes) -> None:
+        del data
+        if self.is_head_request:  # an answer to HEAD has no body, whatever its fields say
+            self.is_tainted = True
+
+    def on_message_complete(self) -> None:
+        if self.parser.get_status_code() >= 200:
+            self.is_complete = True
+
+
+class WatchingBackend(httpcore.AsyncNetworkBackend):
+    """Opens the connection of one pool and watches what it receives.
+
+    Args:
+        is_watching: False for HTTP/2, whose frames say which request they answer.
+    """
+
+    def __init__(self, *, is_watching: bool) -> None:
+        self._backend = httpcore.AnyIOBackend()
+        self._is_watching = is_watching
+        self._stream: _WatchedStream | None = None
+        self._framing = _Framing(is_head_request=False)
+        self.has_received = False
+
+    def begin(self, method: str = "") -> None:
+        """Start to watch the answer to one request."""
+        self.has_received = False
+        if self._is_watching:
+            self._framing = _Framing(is_head_request=method == "HEAD")
+
+    def received(self, data: bytes) -> None:
+        """Take note of what the connection received."""
+        if data:
+            self.has_received = True
+            if self._is_watching:
+                self._framing.feed(data)
+
+    def is_clean(self) -> bool:
+        """Whether nothing followed the last answer, up to now."""
+        if self._framing.is_tainted:
+            return False
+        return self._stream is None or not self._stream.has_unread()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Open a TCP connection; see httpcore."""
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        self._stream = _WatchedStream(stream, self)
+        return self._stream
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Open a Unix socket; see httpcore."""
+        stream = await self._backend.connect_unix_socket(path, timeout, socket_options)
+        self._stream = _WatchedStream(stream, self)
+        return self._stream
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep; see httpcore."""
+        await self._backend.sleep(seconds)
+
+    async def aclose(self) -> None:
+        """Close the connection if httpcore lost sight of it (cancelled while connecting)."""
+        if self._stream is not None:
+            await self._stream.aclose()
+            self._stream = None
+
+
+class _WatchedStream(httpcore.AsyncNetworkStream):
+    """One connection, or the TLS layer on it."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream, backend: WatchingBackend) -> None:
+        self._stream = stream
+        self._backend = backend
+        self._is_wrapped = False
+        self._is_closed = False
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        data = await self._stream.read(max_bytes, timeout)
+        self._backend.received(data)
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        wrapped = _WatchedStream(stream, self._backend)
+        self._backend._stream = wrapped  # noqa: SLF001 - one class in two halves
+        return wrapped
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def has_unread(self) -> bool:
+        """Whether decrypted or encrypted bytes wait between the socket and h11.
+
+        On a plain socket httpcore itself sees that it is readable. Behind TLS, bytes that came
+        in the same segment as the end of the body lie in OpenSSL's buffers.
+        """
+        tls = self._stream.get_extra_info("ssl_object")
+        if tls is None:
+            return bool(self._stream.get_extra_info("is_readable"))
+        try:
+            return bool(tls.read(1))
+        except ssl.SSLError:
+            return False

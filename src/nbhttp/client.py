@@ -1,0 +1,366 @@
+"""`AsyncHttpClient`: everything that nbhttp does, to be awaited."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from nbhttp import config as defaults
+from nbhttp._core.callers import Caller, here
+from nbhttp._core.request import Prepared, build
+from nbhttp._core.send import Conversation, announce, fetch
+from nbhttp._core.state import ClientState
+from nbhttp.config import ClientConfig
+from nbhttp.errors import NbhttpError, RequestError
+from nbhttp.result import RequestResult
+from nbhttp.types import (
+    AuthTypes,
+    CertTypes,
+    CookieTypes,
+    EngineName,
+    EventHooks,
+    HeaderTypes,
+    ParamTypes,
+    ProxyTypes,
+    RequestOptions,
+    StreamOptions,
+    Subscriber,
+    TimeoutTypes,
+    Unsubscribe,
+    UrlTypes,
+    VerifyTypes,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+    from nbhttp._core.live import LiveResponse
+
+__all__ = ["AsyncHttpClient"]
+
+
+class AsyncHttpClient:
+    """Sends HTTP requests and gives back what happened as values.
+
+    One client may be used from any number of event loops (asyncio and trio), threads and cells at
+    once: its connections belong to the loop that opened them, everything else to the client.
+    Closing it is good manners, not a duty: one that is left open is cleaned up silently.
+
+    Args:
+        base_url: Relative URLs are appended to it.
+        timeout: Seconds for one attempt of a buffered call, connect to last byte, besides the
+            limits of its phases; for a stream, seconds between two reads. An `httpx.Timeout` sets
+            the limits of the phases alone. None waits forever. Waiting for one of the
+            `max_connections` does not count; only `httpx.Timeout(pool=…)` bounds that.
+        headers: Sent with every request; a `nbhttp.secret()` may be a value.
+        verify: True trusts what the operating system trusts, company CAs included; False trusts
+            anybody; else a CA file or folder, or an `ssl.SSLContext`.
+        params: Query parameters of every request.
+        cookies: Cookies of every request. Without a domain they stay on the origin that is asked.
+        auth: `(user, password)`, an `httpx.Auth`, or a function of the `httpx.Request`.
+        follow_redirects: Whether redirections are followed. Credentials do not follow to another
+            origin (scheme, host, port).
+        max_redirects: Redirections followed before the call fails.
+        http2: Offer HTTP/2 over TLS.
+        proxy: The proxy for every request; None takes the environment's, if `trust_env`.
+        mounts: Transports for URL patterns, as httpx has them.
+        transport: An `httpx.AsyncBaseTransport` that takes every request (tests, ASGI apps).
+        cert: A client certificate: a PEM file, or (certificate, key[, password]).
+        trust_env: Whether `HTTP_PROXY` and its kin count.
+        event_hooks: {"request": [f, …], "response": [f, …]}, as httpx has them; they run where
+            the call was made.
+        max_connections: Exchanges under way at once, over all loops and threads; the others wait,
+            first come first served.
+        max_body: Bytes of a decoded response body above which a call fails; None is no bound.
+        max_header_bytes: Largest head of an answer accepted.
+        max_header_fields: Most fields in it.
+        keepalive_expiry: Seconds after which an idle connection is closed.
+        engine: "auto" sends single calls over httpx and bulk, downloads and streams over the
+            direct engine where it can; or "httpx", or "direct".
+        name: What logs and events call this client; None numbers it.
+
+    Raises:
+        ConfigError: A value is wrong, a file cannot be read, or two options exclude each other.
+        TypeError: An option has the wrong type.
+
+    Examples:
+        >>> import anyio, nbhttp
+        >>> from nbhttp.testing import DemoServer
+        >>> async def main(url):
+        ...     async with nbhttp.AsyncHttpClient(base_url=url) as client:
+        ...         return await client.get("/stations", params={"limit": 2})
+        >>> with DemoServer() as server:
+        ...     anyio.run(main, server.url).status_code
+        200
+    """
+
+    def __init__(
+        self,
+        base_url: UrlTypes = "",
+        timeout: TimeoutTypes = defaults.DEFAULT_TIMEOUT_S,
+        headers: HeaderTypes | None = None,
+        verify: VerifyTypes = True,
+        *,
+        params: ParamTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | None = None,
+        follow_redirects: bool = True,
+        max_redirects: int = defaults.DEFAULT_MAX_REDIRECTS,
+        http2: bool = False,
+        proxy: ProxyTypes | None = None,
+        mounts: "Mapping[str, httpx.AsyncBaseTransport | None] | None" = None,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+        cert: CertTypes | None = None,
+        trust_env: bool = True,
+        event_hooks: EventHooks | None = None,
+        max_connections: int = defaults.DEFAULT_MAX_CONNECTIONS,
+        max_body: int | None = defaults.DEFAULT_MAX_BODY,
+        max_header_bytes: int = defaults.MAX_HEADER_BYTES,
+        max_header_fields: int = defaults.MAX_HEADER_FIELDS,
+        keepalive_expiry: float = defaults.DEFAULT_KEEPALIVE_S,
+        engine: EngineName = "auto",
+        name: str | None = None,
+    ) -> None:
+        settings = ClientConfig(
+            base_url=str(base_url),
+            timeout=timeout,
+            headers=headers,
+            verify=verify,
+            params=params,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            max_redirects=max_redirects,
+            http2=http2,
+            proxy=proxy,
+            mounts=mounts,
+            transport=transport,
+            cert=cert,
+            trust_env=trust_env,
+            event_hooks=event_hooks or {},
+            max_connections=max_connections,
+            max_body=max_body,
+            max_header_bytes=max_header_bytes,
+            max_header_fields=max_header_fields,
+            keepalive_expiry=keepalive_expiry,
+            engine=engine,
+        )
+        self._state = ClientState(settings, cookies, name)
+
+    # Requests
+
+    async def request(
+        self, method: str, url: UrlTypes, **options: Unpack[RequestOptions]
+    ) -> RequestResult:
+        """Send a request and return what happened.
+
+        Args:
+            method: Any HTTP method.
+            url: Absolute, or relative to `base_url`.
+            **options: `params` (merged into the client's and the URL's), one of `json`, `data`,
+                `files`, `content`, and `headers`, `cookies`, `auth` (None: no authentication),
+                `timeout`, `follow_redirects`, `max_body`, `extensions`: httpx's names.
+
+        Returns:
+            A result, also when the host is unknown, time ran out or the status is 4xx or 5xx.
+
+        Raises:
+            ConfigError: The URL, a header, the timeout … is wrong; nothing was sent.
+            TypeError: An option is unknown or has the wrong type; nothing was sent.
+        """
+        return await self._send(build(self._state.defaults, method, url, options))
+
+    async def get(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
+        """Send a GET request; see `request`."""
+        return await self._send(build(self._state.defaults, "GET", url, options))
+
+    async def post(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
+        """Send a POST request; see `request`."""
+        return await self._send(build(self._state.defaults, "POST", url, options))
+
+    async def put(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
+        """Send a PUT request; see `request`."""
+        return await self._send(build(self._state.defaults, "PUT", url, options))
+
+    async def patch(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
+        """Send a PATCH request; see `request`."""
+        return await self._send(build(self._state.defaults, "PATCH", url, options))
+
+    async def delete(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
+        """Send a DELETE request; see `request`."""
+        return await self._send(build(self._state.defaults, "DELETE", url, options))
+
+    async def head(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
+        """Send a HEAD request; see `request`."""
+        return await self._send(build(self._state.defaults, "HEAD", url, options))
+
+    async def options(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
+        """Send an OPTIONS request; see `request`."""
+        return await self._send(build(self._state.defaults, "OPTIONS", url, options))
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, method: str, url: UrlTypes, **options: Unpack[StreamOptions]
+    ) -> "AsyncIterator[LiveResponse]":
+        """Open a response whose body is still on the wire.
+
+        Args:
+            method: Any HTTP method.
+            url: As `request`.
+            **options: As `request`; `timeout` is per read.
+
+        Yields:
+            An `httpx.Response`: `aiter_bytes()`, `aiter_text()`, `aiter_lines()`, `aread()`. The
+            status is not judged. Leaving the block closes it.
+
+        Raises:
+            RequestError: No response came, or it broke while it was read.
+            ConfigError: As `request`.
+        """
+        async with self._stream_context(method, url, **options) as response:
+            yield response
+
+    # Life
+
+    def subscribe(self, callback: Subscriber) -> Unsubscribe:
+        """Have `callback(event)` called for each event of this client.
+
+        Returns:
+            A function that ends the subscription.
+
+        Raises:
+            TypeError: `callback` cannot be called.
+        """
+        return self._state.events.subscribe(callback)
+
+    def cancel_all(self) -> int:
+        """Cancel everything in flight or queued; from any thread or widget callback.
+
+        The calls raise `asyncio.CancelledError`, in trio too; the client stays usable.
+
+        Returns:
+            How many calls were told to end.
+        """
+        return self._state.cancel_all()
+
+    def engine_report(self) -> str:
+        """Say which engine served how many requests, and why."""
+        rows = [
+            f"{number:>7,}  {choice.name}: {choice.reason}"
+            for choice, number in self._state.engines.used.items()
+        ]
+        return "\n".join(rows) or "nothing has been sent yet"
+
+    async def aclose(self) -> None:
+        """Close the connections; a later request opens new ones."""
+        await self._state.engines.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    # What every request gets
+
+    @property
+    def name(self) -> str:
+        """What logs and events call this client."""
+        return self._state.name
+
+    @property
+    def base_url(self) -> str:
+        """What relative URLs are appended to; "" for none."""
+        return self._state.defaults.base_url
+
+    @property
+    def headers(self) -> "httpx.Headers":
+        """The fields sent with every request; changes count from the next one on."""
+        return self._state.defaults.headers
+
+    @property
+    def cookies(self) -> "httpx.Cookies":
+        """The cookie jar: what servers have set and what was given with a domain."""
+        return self._state.defaults.jar
+
+    def __repr__(self) -> str:
+        from nbhttp.redaction import redact_url
+
+        base = f" {redact_url(self.base_url)}" if self.base_url else ""
+        return f"<{type(self).__name__} {self.name}{base}>"
+
+    # Private
+
+    async def _send(
+        self, request: Prepared, caller: Caller = here, *, keeps_cookies: bool = True
+    ) -> RequestResult:
+        state = self._state if keeps_cookies else self._state.with_fresh_cookies()
+        with state.in_flight():
+            return await fetch(state, request, caller)
+
+    @contextlib.asynccontextmanager
+    async def _stream_context(
+        self,
+        method: str,
+        url: UrlTypes,
+        params: ParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        timeout: Any = defaults.UNSET,
+        raise_exception: bool = False,
+        *,
+        caller: Caller = here,
+        **options: Any,
+    ) -> "AsyncIterator[LiveResponse]":
+        """Open a live response.
+
+        Args:
+            raise_exception: Also raise StatusError for a status of 400 and above.
+            caller: Where the user's code runs.
+        """
+        from nbhttp._core.live import LiveResponse
+
+        options |= {"params": params, "headers": headers, "timeout": timeout}
+        request = build(self._state.defaults, method, url, options)
+        conversation = Conversation(self._state, request, caller, "stream", is_stream=True)
+        finish = announce(self._state, request) if self._state.events.is_heard else None
+        response: LiveResponse | None = None
+        try:
+            head, _, _ = await self._opened(conversation)
+            live = conversation.live
+            if live is None:
+                raise RequestError("the stream ended before it began")
+            history = [r.response for r in conversation.history if r.response is not None]
+            response = LiveResponse(live, conversation.request.to_httpx(), history)
+            if raise_exception and head.status >= 400:
+                body = await response.aread()
+                conversation.result(0.0, head, body).raise_for_status()
+            yield response
+        except BaseException as exc:
+            if finish is not None:
+                finish(None, exc)
+                finish = None
+            raise
+        finally:
+            if response is not None:
+                await response.aclose()
+            elif conversation.live is not None:
+                await conversation.live.aclose()
+            if finish is not None:
+                finish(None, None)
+
+    async def _opened(self, conversation: Conversation) -> Any:
+        import time
+
+        started = time.perf_counter()
+        with self._state.in_flight():
+            try:
+                return await conversation.run()
+            except NbhttpError as exc:
+                conversation.result(started, error=exc)  # completes the error
+                raise
