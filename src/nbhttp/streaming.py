@@ -78,7 +78,8 @@ class _LineBuffer:
                 self._parts.append(data)
                 self.size += len(data)
             return b""
-        block = b"".join((*self._parts, data[:end])) if self._parts else data[:end]
+        # A view spares the copy that a slice would be.
+        block = b"".join((*self._parts, memoryview(data)[:end])) if self._parts else data[:end]
         self._parts = [data[end:]] if end < len(data) else []
         self.size = len(data) - end
         return block
