@@ -13,9 +13,10 @@ from nbhttp._core.request import Prepared, build
 from nbhttp._core.send import Conversation, announce, fetch
 from nbhttp._core.state import ClientState
 from nbhttp.config import ClientConfig
-from nbhttp.errors import NbhttpError, RequestError
+from nbhttp.errors import NbhttpError
 from nbhttp.result import RequestResult
 from nbhttp.types import (
+    UNSET,
     AuthTypes,
     CertTypes,
     CookieTypes,
@@ -28,6 +29,7 @@ from nbhttp.types import (
     StreamOptions,
     Subscriber,
     TimeoutTypes,
+    Unset,
     Unsubscribe,
     UrlTypes,
     VerifyTypes,
@@ -110,8 +112,8 @@ class AsyncHttpClient:
         max_redirects: int = defaults.DEFAULT_MAX_REDIRECTS,
         http2: bool = False,
         proxy: ProxyTypes | None = None,
-        mounts: "Mapping[str, httpx.AsyncBaseTransport | None] | None" = None,
-        transport: "httpx.AsyncBaseTransport | None" = None,
+        mounts: Mapping[str, httpx.AsyncBaseTransport | None] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
         cert: CertTypes | None = None,
         trust_env: bool = True,
         event_hooks: EventHooks | None = None,
@@ -202,7 +204,7 @@ class AsyncHttpClient:
     @contextlib.asynccontextmanager
     async def stream(
         self, method: str, url: UrlTypes, **options: Unpack[StreamOptions]
-    ) -> "AsyncIterator[LiveResponse]":
+    ) -> AsyncIterator[LiveResponse]:
         """Open a response whose body is still on the wire.
 
         Args:
@@ -280,12 +282,12 @@ class AsyncHttpClient:
         return self._state.defaults.base_url
 
     @property
-    def headers(self) -> "httpx.Headers":
+    def headers(self) -> httpx.Headers:
         """The fields sent with every request; changes count from the next one on."""
         return self._state.defaults.headers
 
     @property
-    def cookies(self) -> "httpx.Cookies":
+    def cookies(self) -> httpx.Cookies:
         """The cookie jar: what servers have set and what was given with a domain."""
         return self._state.defaults.jar
 
@@ -311,18 +313,13 @@ class AsyncHttpClient:
         url: UrlTypes,
         params: ParamTypes | None = None,
         headers: HeaderTypes | None = None,
-        timeout: Any = defaults.UNSET,
+        timeout: TimeoutTypes | Unset = UNSET,
         raise_exception: bool = False,
         *,
         caller: Caller = here,
         **options: Any,
-    ) -> "AsyncIterator[LiveResponse]":
-        """Open a live response.
-
-        Args:
-            raise_exception: Also raise StatusError for a status of 400 and above.
-            caller: Where the user's code runs.
-        """
+    ) -> AsyncIterator[LiveResponse]:
+        """Open a live response: `stream`, with a judgement of the status (`raise_exception`)."""
         from nbhttp._core.live import LiveResponse
 
         options |= {"params": params, "headers": headers, "timeout": timeout}
@@ -333,8 +330,7 @@ class AsyncHttpClient:
         try:
             head, _, _ = await self._opened(conversation)
             live = conversation.live
-            if live is None:
-                raise RequestError("the stream ended before it began")
+            assert live is not None  # noqa: S101 - a conversation that streams leaves one
             history = [r.response for r in conversation.history if r.response is not None]
             response = LiveResponse(live, conversation.request.to_httpx(), history)
             if raise_exception and head.status >= 400:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbhttp.errors import ConfigError
-from nbhttp.types import UNSET
 
 if TYPE_CHECKING:
     import httpx
@@ -61,7 +60,7 @@ class Limits:
         return PhaseLimits(self.total, self.total, self.total)
 
 
-def resolve_timeout(timeout: "TimeoutTypes") -> Limits:
+def resolve_timeout(timeout: TimeoutTypes) -> Limits:
     """Turn what a user calls a timeout into limits.
 
     Args:
@@ -102,20 +101,20 @@ class ClientConfig:
     """What a client was made with; see `AsyncHttpClient` for the meaning of each field."""
 
     base_url: str = ""
-    timeout: "TimeoutTypes" = DEFAULT_TIMEOUT_S
+    timeout: TimeoutTypes = DEFAULT_TIMEOUT_S
     headers: Any = None
-    verify: "VerifyTypes" = True
+    verify: VerifyTypes = True
     params: Any = None
-    auth: "AuthTypes | None" = None
+    auth: AuthTypes | None = None
     follow_redirects: bool = True
     max_redirects: int = DEFAULT_MAX_REDIRECTS
     http2: bool = False
     proxy: Any = None
-    mounts: "Mapping[str, httpx.AsyncBaseTransport | None] | None" = None
-    transport: "httpx.AsyncBaseTransport | None" = None
-    cert: "CertTypes | None" = None
+    mounts: Mapping[str, httpx.AsyncBaseTransport | None] | None = None
+    transport: httpx.AsyncBaseTransport | None = None
+    cert: CertTypes | None = None
     trust_env: bool = True
-    event_hooks: "EventHooks" = field(default_factory=dict)
+    event_hooks: EventHooks = field(default_factory=dict)
     max_connections: int = DEFAULT_MAX_CONNECTIONS
     max_body: int | None = DEFAULT_MAX_BODY
     engine: str = "auto"
@@ -160,7 +159,7 @@ def _check_engine(config: ClientConfig) -> None:
             )
 
 
-def _check_verify(verify: "VerifyTypes") -> None:
+def _check_verify(verify: VerifyTypes) -> None:
     if isinstance(verify, bool | ssl.SSLContext):
         return
     if not isinstance(verify, str | os.PathLike):

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -12,8 +12,10 @@ from nbhttp.types import UNSET, Unset
 
 if TYPE_CHECKING:
     import httpx
+    from rich.text import Text
 
     from nbhttp._engines.base import Head
+    from nbhttp._render.parts import TablePart, TreePart
 
 __all__ = ["Attempt", "Redirect", "RequestResult", "Timing"]
 
@@ -111,7 +113,6 @@ class RequestResult:
         "_body",
         "_elapsed",
         "_engine",
-        "_error",
         "_exception",
         "_head",
         "_history",
@@ -158,7 +159,6 @@ class RequestResult:
         self._withheld_from = withheld_from
         self._response: httpx.Response | None = None
         self._json: Any = UNSET
-        self._error: str | Unset = UNSET
 
     # What happened
 
@@ -192,10 +192,8 @@ class RequestResult:
     @property
     def error(self) -> str | None:
         """What went wrong in one line, with the server's own explanation; None on success."""
-        if isinstance(self._error, Unset):
-            exception = self.exception
-            self._error = None if exception is None else str(exception)
-        return self._error
+        exception = self.exception
+        return None if exception is None else str(exception)
 
     @property
     def exception(self) -> NbhttpError | None:
@@ -373,6 +371,67 @@ class RequestResult:
         kind = self.content_type or "no content type"
         size = f"{len(self._body):,} bytes"
         return f"<RequestResult {what}: {status}, {kind}, {size}, {self._elapsed:.3f} s>"
+
+    def _repr_mimebundle_(
+        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
+    ) -> dict[str, str]:
+        from nbhttp._render.bundle import mimebundle
+        from nbhttp._render.views.card import Card
+
+        return mimebundle(lambda: Card(self), include, exclude)
+
+    def _repr_html_(self) -> str:
+        from nbhttp._render.bundle import html
+        from nbhttp._render.views.card import Card
+
+        return html(Card(self))
+
+    def __rich__(self) -> "Text":
+        from nbhttp._render.bundle import rich_text
+        from nbhttp._render.views.card import Card
+
+        return rich_text(Card(self))
+
+    def tree(
+        self,
+        path: "str | Sequence[str | int]" = "",
+        *,
+        depth: int | None = None,
+        max_items: int | None = None,
+    ) -> "TreePart":
+        """Show a part of the JSON body as a tree.
+
+        Args:
+            path: Where it begins: `data.items[0].name`, keys with dots or spaces as `["…"]`, the
+                Python that a tree shows, or a sequence of keys; "" is the whole document.
+            depth: Levels, 1 to 100; None takes `nbhttp.options.display.depth`.
+            max_items: Items and keys shown of each list and object; None takes the display's.
+
+        Raises:
+            ConfigError: Nothing is at `path`; says where it stopped and what is there.
+            DecodeError: The body is not JSON.
+        """
+        from nbhttp._render.parts import tree_of
+
+        return tree_of(self, path, depth, max_items)
+
+    def table(
+        self, path: "str | Sequence[str | int]" = "", *, rows: int | None = None
+    ) -> "TablePart":
+        """Show records of the body as a table: a JSON list of objects, CSV, TSV or NDJSON.
+
+        Args:
+            path: Where the list stands, as for `tree`; "" is the body, or the only list of
+                records at its top level.
+            rows: Rows shown, as many as fit; None takes `nbhttp.options.display.rows`.
+
+        Raises:
+            ConfigError: No records are at `path`; says what is there.
+            DecodeError: The body holds no records.
+        """
+        from nbhttp._render.parts import table_of
+
+        return table_of(self, path, rows)
 
     # Private
 

@@ -100,7 +100,7 @@ class HttpClient:
     @contextlib.contextmanager
     def stream(
         self, method: str, url: UrlTypes, **options: Unpack[StreamOptions]
-    ) -> "Iterator[SyncLiveResponse]":
+    ) -> Iterator[SyncLiveResponse]:
         """Open a response whose body is still on the wire; see `AsyncHttpClient.stream`.
 
         Yields:
@@ -149,12 +149,12 @@ class HttpClient:
         return self.aio.base_url
 
     @property
-    def headers(self) -> "httpx.Headers":
+    def headers(self) -> httpx.Headers:
         """The fields sent with every request; changes count from the next one on."""
         return self.aio.headers
 
     @property
-    def cookies(self) -> "httpx.Cookies":
+    def cookies(self) -> httpx.Cookies:
         """The cookie jar: what servers have set and what was given with a domain."""
         return self.aio.cookies
 

@@ -43,7 +43,7 @@ class Unset:
 
     _instance: "Unset | None" = None
 
-    def __new__(cls) -> "Unset":
+    def __new__(cls) -> "Unset":  # noqa: D102 - one instance
         if cls._instance is None:
             cls._instance = super().__new__(cls)
         return cls._instance

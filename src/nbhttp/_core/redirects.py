@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from nbhttp._core import urls
-from nbhttp._core.request import Prepared
+from nbhttp._core.request import Body, Prepared
 from nbhttp._engines.base import Head, Origin
 from nbhttp.errors import ConfigError, ProtocolError
 from nbhttp.redaction import is_credential_name, redact_url
@@ -125,7 +125,7 @@ def _extensions(request: Prepared, *, is_crossing: bool) -> dict[str, object] | 
     return {k: v for k, v in request.extensions.items() if not (is_crossing and k == "sni_hostname")}
 
 
-def _rewound(body: object, status: int) -> object:
+def _rewound(body: Body, status: int) -> Body:
     """Go back to the start of a file; what cannot be sent again is refused."""
     seek = getattr(body, "seek", None)
     if seek is not None:

@@ -312,7 +312,7 @@ def _max_body(value: Any, config: ClientConfig) -> int | None:
         raise TypeError(f"max_body takes bytes or None, not {value!r}")
     if value is not None and value < 0:
         raise ConfigError(f"max_body must be at least 0, not {value}")
-    return value  # type: ignore[no-any-return] # checked just above
+    return value
 
 
 def _or(value: Any, default: Any) -> Any:

@@ -17,7 +17,7 @@ __all__ = ["context_for"]
 
 
 def context_for(
-    verify: "VerifyTypes", cert: "CertTypes | None", alpn: tuple[str, ...]
+    verify: VerifyTypes, cert: CertTypes | None, alpn: tuple[str, ...]
 ) -> ssl.SSLContext:
     """Return the context for these settings.
 
@@ -47,7 +47,7 @@ def _environment() -> tuple[str | None, str | None]:
 @lru_cache(maxsize=32)
 def _build(
     trust: bool | str,
-    cert: "CertTypes | None",
+    cert: CertTypes | None,
     alpn: tuple[str, ...],
     environment: tuple[str | None, str | None],
 ) -> ssl.SSLContext:
@@ -104,7 +104,7 @@ def _has_ca_folder() -> bool:
     return folder is not None and any(os.scandir(folder))
 
 
-def _load_client_certificate(context: ssl.SSLContext, cert: "CertTypes") -> None:
+def _load_client_certificate(context: ssl.SSLContext, cert: CertTypes) -> None:
     chain = (cert,) if isinstance(cert, str) else cert
     try:
         context.load_cert_chain(*chain)

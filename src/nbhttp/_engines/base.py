@@ -155,7 +155,10 @@ class Exchange(Protocol):
 
     head: Head
     phases: Phases
-    peer: str | None
+
+    @property
+    def peer(self) -> str | None:
+        """Address and port that answered; None when unknown."""
 
     async def read(self) -> bytes:
         """Return the next piece as sent, some KiB to 1 MiB; b"" at the end.

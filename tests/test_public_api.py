@@ -1,0 +1,62 @@
+"""The public names of nbhttp: to be read, and changed knowingly."""
+
+import pytest
+
+import nbhttp
+
+PUBLIC = """
+AsyncHttpClient
+Attempt
+BodyTooLargeError
+ConfigError
+ConnectError
+DecodeError
+HttpClient
+MissingExtraError
+NbhttpError
+ProtocolError
+Redirect
+RequestError
+RequestResult
+StatusError
+TimeoutError
+Timing
+TooManyRedirectsError
+delete
+get
+head
+options
+patch
+post
+put
+redaction
+request
+run
+""".split()
+
+
+def test_public_names():
+    """`__all__` is sorted and holds these names, no more and no less."""
+    assert nbhttp.__all__ == PUBLIC
+    assert sorted(nbhttp.__all__) == nbhttp.__all__
+
+
+def test_every_name_loads():
+    """Each public name can be had, and `dir()` lists it."""
+    for name in nbhttp.__all__:
+        assert getattr(nbhttp, name) is not None
+        assert name in dir(nbhttp)
+
+
+def test_names_are_documented():
+    """Each public class and function says what it does."""
+    for name in nbhttp.__all__:
+        doc = getattr(nbhttp, name).__doc__
+        assert doc, name
+        assert doc.strip().splitlines()[0].endswith((".", ":")), name
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    """A typo is reported as Python does it."""
+    with pytest.raises(AttributeError, match="gte"):
+        nbhttp.gte  # noqa: B018 - the access is the test

@@ -1,0 +1,35 @@
+"""The public API as type checkers see it; mypy and pyright read this file, nothing runs it."""
+
+from typing import assert_type
+
+import nbhttp
+
+
+async def use_async(client: nbhttp.AsyncHttpClient) -> None:
+    result = await client.get("/items", params={"page": 1}, timeout=5)
+    assert_type(result, nbhttp.RequestResult)
+    assert_type(result.success, bool)
+    assert_type(result.status_code, int | None)
+    assert_type(result.error, str | None)
+    assert_type(result.content, bytes)
+    assert_type(result.raise_for_status(), nbhttp.RequestResult)
+    await client.post("/items", json={"name": "x"}, headers={"X-A": "1"}, auth=None)
+    async with client.stream("GET", "/big") as response:
+        async for piece in response.aiter_bytes(65536):
+            assert_type(piece, bytes)
+
+
+def use_sync(client: nbhttp.HttpClient) -> None:
+    assert_type(client.get("/items", follow_redirects=False), nbhttp.RequestResult)
+    assert_type(nbhttp.get("https://example.org"), nbhttp.RequestResult)
+    assert_type(client.aio, nbhttp.AsyncHttpClient)
+    with client.stream("GET", "/big") as response:
+        for piece in response.iter_bytes():
+            assert_type(piece, bytes)
+
+
+async def answer() -> int:
+    return 42
+
+
+assert_type(nbhttp.run(answer()), int)
