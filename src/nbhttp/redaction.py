@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
@@ -65,32 +66,42 @@ class _Kind(IntEnum):
     ANYWHERE = 3
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 # Names are compared as their letters and digits, lower-case: "X-Api-Key" is "xapikey".
-_PARAMETER_NAMES = """
-    key code sig signature sign hmac otp totp mfa_code sas appid jwt assertion client_assertion
-    samlresponse samlrequest ticket
-""".split()
-_DATA_NAMES = """
+_PARAMETER_NAMES = _words(
+    """
+    key code sig signature sign hmac otp totp mfa_code sas appid jwt assertion
+    client_assertion samlresponse samlrequest ticket
+    """
+)
+_DATA_NAMES = _words(
+    """
     auth session aiohttpsession usersession symfony connectsid xforwardedfor csrf xcsrf xsrf
-""".split()
-_SECRET_NAMES = """
+    """
+)
+_SECRET_NAMES = _words(
+    """
     pwd mysqlpwd pass userpass passphrase xhubsignature xhubsignature256 stripesignature
     xamzsignature xgoogsignature xamzcfsignature awsaccesskeyid wwwauthenticate
     proxyauthenticate authenticationinfo proxyauthenticationinfo phpsessid jsessionid
-    sessionid sessid cookies setcookie2 passwords secrets passwordhash bearer secwebsocketkey
-""".split()
-_SECRET_ENDINGS = tuple(
+    sessionid sessid cookies setcookie2 passwords secrets passwordhash secwebsocketkey
+    """
+)
+_SECRET_ENDINGS = _words(
     """
     token secret password passwd passphrase authorization credential credentials cookie
     apikey secretkey privatekey accesskey accountkey authkey appkey applicationkey
     subscriptionkey functionskey consumerkey signingkey encryptionkey sharedkey masterkey
     servicekey licensekey rapidapikey fastlykey storagekey sessionkey clientkey tokensecret
-    """.split()
+    """
 )
 # A place in a list, not a credential: what debugging a pagination needs to see.
 _PLACE_ENDINGS = ("pagetoken", "nexttoken", "continuationtoken", "synctoken", "cursortoken")
 _AUTH_FIELDS = frozenset(
-    "authorization proxyauthorization wwwauthenticate proxyauthenticate".split()
+    ["authorization", "proxyauthorization", "wwwauthenticate", "proxyauthenticate"]
 )
 _COOKIE_FIELDS = frozenset(["cookie", "setcookie"])
 
@@ -190,36 +201,32 @@ _TOKENS = (
 _FORMS = (
     ("JWT", r"ey[A-Za-z0-9_]{15,}+\.ey[\w/-]{10,}+(?:\.[\w/-]*+)*+"),
     ("eyJrIjoi", r"eyJrIjoi[A-Za-z0-9]{70,}"),
-    ("", r"M[\w-]{22,25}\.[\w-]{6}\.[\w-]{27,38}"),
-    ("", r"N[\w-]{22,25}\.[\w-]{6}\.[\w-]{27,38}"),
-    ("", r"O[\w-]{22,25}\.[\w-]{6}\.[\w-]{27,38}"),
+    ("", r"[MNO][\w-]{22,25}\.[\w-]{6}\.[\w-]{27,38}"),
+    ("", r"[a-f0-9]{32}-us\d{1,2}(?![\w-])"),
+    ("", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?![\w-])"),
 )
 
 
-def _token_regex() -> re.Pattern[str]:
-    # The boundary comes first, as a small class: the search skips everything else in C. It may be
-    # the end of a percent-escape ("%20ghp_…") or of a backslash-escape ("\nghp_…"). The tail
+def _token_regex(boundary: str) -> re.Pattern[str]:
+    # Grouped by first letter: each group costs one comparison when it does not apply. The tail
     # takes the rest of the word, so that a match never makes a new boundary.
-    boundary = r"[\x00-/:-@\[-^`{-\x7f\u2018-\u203a](?:(?<=%)[0-9A-Fa-f]{2}|(?<=\\)[nrt])?"
-    by_first: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for prefix, body in _TOKENS:
-        for form in _alternatives(prefix):
-            by_first.setdefault(form[0], []).append(form[1:] + body)
-    for _, form in _FORMS:
-        by_first.setdefault(form[0], []).append(form[1:])
-    tokens = "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in by_first.items())
-    return re.compile(rf"({boundary})(?=[\w.-]{{12}})(?:{tokens})[\w-]*+=*+", re.ASCII)
+        for form in [prefix] if "(" in prefix else prefix.split("|"):
+            groups.setdefault(form[0], []).append(form[1:] + body)
+    tokens = [f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items()]
+    known = "|".join(tokens + [form for _, form in _FORMS])
+    return re.compile(rf"{boundary}(?=[\w.-]{{12}})(?:{known})[\w-]*+=*+", re.ASCII)
 
 
-def _alternatives(prefix: str) -> list[str]:
-    return prefix.split("|") if "(" not in prefix else [prefix]
-
-
-_TOKEN = _token_regex()
+# The boundary is a small class at the very beginning: the search skips all else in C.
+_TOKEN = _token_regex(r"[\x00-/:-@\[-^`{-\x7f\u2018-\u203a]")
+_TOKEN_AFTER_ESCAPE = _token_regex(r"[%\\](?:(?<=%)[0-9A-Fa-f]{2}|(?<=\\)[nrt])")
 # What a found token is called; asked only once one is found.
 _LABELS = re.compile("|".join(f"({prefix}){body}" for prefix, body in _TOKENS), re.ASCII)
 _FORM_LABELS = tuple((label, re.compile(form, re.ASCII)) for label, form in _FORMS)
 
+_PEM_MASK = "‹redacted PRIVATE KEY›"
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----"
     r"[^-]*+(?:-(?!----)[^-]*+)*+(?:-----END [A-Z0-9 ]{0,60}-----)?"
@@ -229,30 +236,36 @@ _DISCORD_HOOK = re.compile(r"(/api/webhooks/\d{10,20}/)[\w-]{40,}")
 _TELEGRAM = re.compile(r"(?<!\d)\d{8,10}:AA[\w-]{32,}")
 _AZURE = re.compile(r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,}")
 _GOOGLE_REFRESH = re.compile(r"(?<!\w)1//0[\w-]{30,}")
-_MAXMIND = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?!\w)")
-_MAILCHIMP = re.compile(r"(?<![A-Za-z0-9])[a-f0-9]{32}-us\d{1,2}(?![\w-])")
-_BEARER = re.compile(r"((?:Bearer|bearer|Basic|basic) {1,2})(?=[^\s\d]{0,200}\d)[\w.~+/=-]{8,}")
+_CREDENTIALS = r" {1,2})(?=[^\s\d]{0,200}\d)[\w.~+/=-]{8,}"
+_BEARER = re.compile(r"([Bb]earer" + _CREDENTIALS)
+_BASIC = re.compile(r"([Bb]asic" + _CREDENTIALS)
 # (a substring without which the expression cannot match, the expression, the mask)
 _GUARDED = (
-    ("_mmk", _MAXMIND, MASK),
-    ("-us", _MAILCHIMP, MASK),
-    ("PRIVATE KEY", _PEM, "‹redacted PRIVATE KEY›"),
+    ("PRIVATE KEY", _PEM, _PEM_MASK),
     ("hooks.slack.com", _SLACK_HOOK, rf"\1{MASK}"),
     ("/api/webhooks/", _DISCORD_HOOK, rf"\1{MASK}"),
     (":AA", _TELEGRAM, MASK),
     ("Q~", _AZURE, MASK),
     ("1//0", _GOOGLE_REFRESH, MASK),
     ("earer ", _BEARER, rf"\1{MASK}"),
-    ("asic ", _BEARER, rf"\1{MASK}"),
+    ("asic ", _BASIC, rf"\1{MASK}"),
 )
 
 
 def _masked_token(match: re.Match[str]) -> str:
-    token = match[0][len(match[1]) :]
+    return match[0][0] + _token_mask(match[0][1:])
+
+
+def _masked_escaped_token(match: re.Match[str]) -> str:
+    size = 3 if match[0][0] == "%" else 2
+    return match[0][:size] + _token_mask(match[0][size:])
+
+
+def _token_mask(token: str) -> str:
     if named := _LABELS.match(token):
-        return f"{match[1]}{_labelled(named[named.lastindex or 0])}"
+        return _labelled(named[named.lastindex or 0])
     labels = (label for label, form in _FORM_LABELS if form.match(token))
-    return f"{match[1]}{_labelled(next(labels, ''))}"
+    return _labelled(next(labels, ""))
 
 
 def _labelled(label: str) -> str:
@@ -263,6 +276,8 @@ def _hide_shapes(text: str) -> str:
     if len(text) < 16:
         return text
     text = _TOKEN.sub(_masked_token, "\n" + text)[1:]
+    if "%" in text or "\\" in text:
+        text = _TOKEN_AFTER_ESCAPE.sub(_masked_escaped_token, text)
     for needed, pattern, mask in _GUARDED:
         if needed in text:
             text = pattern.sub(mask, text)
@@ -273,8 +288,12 @@ def _mask(value: str) -> str:
     """The mask for a whole value; an empty value and a mask stay what they are."""
     if not value or _IS_MASK.fullmatch(value):
         return value
-    hidden = _hide_shapes(value)
-    return hidden if _IS_MASK.fullmatch(hidden) else MASK
+    token = _TOKEN.match("\n" + value)
+    if token and token.end() == len(value) + 1:
+        return _token_mask(value)
+    if "PRIVATE KEY" in value and _PEM.fullmatch(value):
+        return _PEM_MASK
+    return MASK
 
 
 # --- registered values ---------------------------------------------------------------------
@@ -361,15 +380,19 @@ class _Needle:
 
 
 # Every name of kind DATA or ANYWHERE holds one of these; finding them is a search for plain text.
-_STEMS = (
-    "token secret pass pwd auth cookie sess credential key csrf xsrf signature bearer symfony "
-    "connect.sid forwarded accesskeyid"
-).split()
+_STEMS = _words(
+    """
+    token secret pass pwd auth cookie sess credential key srf signature symfony connect.sid
+    forwarded
+    """
+)
 # The names of kind PARAMETER are short everyday words: sought only where a parameter begins,
 # also in a URL that is percent-encoded once or more (`?next=https%3A%2F%2Fh%2F%3Fcode%3D…`).
-_PARAMETER_AT = r"(?:(?<=[?&#;])|(?<=%)(?:25){0,3}(?:3[FBfb]|2[36]))"
-_PARAMETER = re.compile(
-    rf"[?&#;%]{_PARAMETER_AT}(?i:{'|'.join(_PARAMETER_NAMES).replace('_', '[_.-]?')})(?==|%(?:25){{0,3}}3[Dd])"
+_EVERYDAY = "(?i:" + "|".join(_PARAMETER_NAMES).replace("_", "[_.-]?") + ")"
+_FIRST_LETTERS = "".join(sorted({name[0] + name[0].upper() for name in _PARAMETER_NAMES}))
+_PARAMETER = re.compile(rf"[?&#;](?=[{_FIRST_LETTERS}][A-Za-z_.-]{{1,16}}=){_EVERYDAY}(?==)")
+_ENCODED_PARAMETER = re.compile(
+    rf"%(?:25){{0,3}}(?:3[FBfb]|2[36]){_EVERYDAY}(?=%(?:25){{0,3}}3[Dd])"
 )
 
 
@@ -708,16 +731,20 @@ def _separators(text: str, rules: _Rules) -> dict[int, re.Match[str]]:
     low = text.replace("İ", "I").lower()
     found: dict[int, re.Match[str]] = {}
     for stem in rules.stems:
+        if stem not in low:
+            continue
         at = low.find(stem)
         while at >= 0:
             end = at + len(stem)
             if match := _TO_SEPARATOR.match(text, end):
                 found[match.start(3)] = match
             at = low.find(stem, end)
-    if "=" in text or "%" in text:
-        for parameter in _PARAMETER.finditer(text):
-            if match := _TO_SEPARATOR.match(text, parameter.end()):
-                found[match.start(3)] = match
+    for parameter in chain(
+        _PARAMETER.finditer(text) if "=" in text else (),
+        _ENCODED_PARAMETER.finditer(text) if "%" in text else (),
+    ):
+        if match := _TO_SEPARATOR.match(text, parameter.end()):
+            found[match.start(3)] = match
     return found
 
 
@@ -840,21 +867,27 @@ def _nested_secrets(text: str, at: int) -> _Secrets:
 
 # --- header fields, JSON, bodies -----------------------------------------------------------
 
-_SCHEME = re.compile(
-    r"(\s*(?:basic|bearer|digest|dpop|hoba|mutual|negotiate|ntlm|oauth|scram-sha-\d+|vapid|token"
-    r"|apikey|aws4-hmac-sha256|signature|hawk|ssws)\s+)(\S.*)",
-    re.IGNORECASE | re.DOTALL,
+# RFC 9110 section 11.1 and the registry; anything else in the scheme's place may be the secret.
+_SCHEMES = _words(
+    """
+    basic bearer digest dpop hoba mutual negotiate ntlm oauth scram-sha-1 scram-sha-256
+    vapid token apikey aws4-hmac-sha256 signature hawk ssws googlelogin privatetoken
+    """
 )
-_COOKIE_ATTRIBUTES = frozenset(
-    "path domain expires max-age secure httponly samesite partitioned priority".split()
+_COOKIE_ATTRIBUTES = _words(
+    """
+    path domain expires max-age secure httponly samesite partitioned priority
+    """
 )
 
 
 def _mask_field(name: str, value: str) -> str:
     """A secret field's value, keeping what helps: the scheme, the cookies' names."""
     plain = _normalise(name)
-    if plain in _AUTH_FIELDS and (match := _SCHEME.fullmatch(value)):
-        return match[1] + _mask(match[2])
+    if plain in _AUTH_FIELDS:
+        scheme, space, credentials = value.partition(" ")
+        if space and scheme.lower() in _SCHEMES:
+            return f"{scheme} {_mask(credentials)}"
     if plain in _COOKIE_FIELDS:
         return "; ".join(
             _mask_cookie(part, is_attribute=plain == "setcookie" and i > 0)
