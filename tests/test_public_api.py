@@ -8,6 +8,7 @@ PUBLIC = """
 AsyncHttpClient
 Attempt
 BodyTooLargeError
+BulkResult
 ConfigError
 ConnectError
 DecodeError

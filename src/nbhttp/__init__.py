@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nbhttp import redaction
+    from nbhttp.bulk import BulkResult
     from nbhttp.client import AsyncHttpClient
     from nbhttp.errors import (
         BodyTooLargeError,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "nbhttp.bulk": ("BulkResult",),
     "nbhttp.client": ("AsyncHttpClient",),
     "nbhttp.errors": (
         "BodyTooLargeError",
@@ -92,6 +94,7 @@ __all__ = [
     "AsyncHttpClient",
     "Attempt",
     "BodyTooLargeError",
+    "BulkResult",
     "ConfigError",
     "ConnectError",
     "DecodeError",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from nbhttp import config as defaults
 from nbhttp._core.callers import Caller, here
-from nbhttp._core.request import Prepared, build
+from nbhttp._core.crossing import on_private_loop
+from nbhttp._core.request import Prepared, build, build_item, bulk_items
 from nbhttp._core.send import Conversation, announce, fetch
 from nbhttp._core.state import ClientState
+from nbhttp.bulk import BulkResult, map_bounded
 from nbhttp.config import ClientConfig
 from nbhttp.errors import NbhttpError
 from nbhttp.result import RequestResult
@@ -23,6 +25,7 @@ from nbhttp.types import (
     EngineName,
     EventHooks,
     HeaderTypes,
+    MapItem,
     ParamTypes,
     ProxyTypes,
     RequestOptions,
@@ -201,6 +204,36 @@ class AsyncHttpClient:
         """Send an OPTIONS request; see `request`."""
         return await self._send(build(self._state.defaults, "OPTIONS", url, options))
 
+    async def map(
+        self,
+        requests: "Iterable[MapItem] | AsyncIterable[MapItem]",
+        *,
+        concurrency: int = defaults.DEFAULT_CONCURRENCY,
+    ) -> BulkResult[RequestResult]:
+        """Send many requests, `concurrency` at a time, and return their results in input order.
+
+        It runs on nbhttp's own loop, over the direct engine where it can; the loop that awaits it
+        stays free. Hooks, auth schemes and iterables are still run where the call was made.
+
+        Args:
+            requests: URLs, `(method, url)` or `(method, url, options)` tuples, or mappings with
+                `url` and, as wanted, `method` and the options of `request`. A list is checked as
+                a whole before anything is sent; from any other iterable workers pull.
+            concurrency: Requests under way at once; `max_connections` bounds it too.
+
+        Returns:
+            One result for each request, the failed ones included: `.ok`, `.failed`.
+
+        Raises:
+            ConfigError: A request is wrong. What had come by then is in its `results`.
+            TypeError: As `request`; or `requests` is one URL.
+        """
+        items = bulk_items(self._state.defaults, requests, concurrency)
+        if self._state.config.transport is not None or self._state.config.mounts:
+            # The user's own transports belong to the user's own loop.
+            return await self._map(items, concurrency, here)
+        return await on_private_loop(lambda caller: self._map(items, concurrency, caller))
+
     @contextlib.asynccontextmanager
     async def stream(
         self, method: str, url: UrlTypes, **options: Unpack[StreamOptions]
@@ -305,6 +338,19 @@ class AsyncHttpClient:
         state = self._state if keeps_cookies else self._state.with_fresh_cookies()
         with state.in_flight():
             return await fetch(state, request, caller)
+
+    async def _map(
+        self, items: Any, concurrency: int, caller: Caller
+    ) -> BulkResult[RequestResult]:
+        state = self._state
+
+        async def send(item: Any) -> RequestResult:
+            request = item if isinstance(item, Prepared) else build_item(state.defaults, item)
+            return await fetch(state, request, caller, "bulk")
+
+        pull = None if caller is here else caller.run
+        with state.in_flight():
+            return await map_bounded(items, send, concurrency=concurrency, pull=pull)
 
     @contextlib.asynccontextmanager
     async def _stream_context(

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from nbhttp._core.loopthread import LoopThread
-from nbhttp._core.request import build
+from nbhttp._core.request import build, bulk_items
+from nbhttp.bulk import BulkResult
 from nbhttp.client import AsyncHttpClient
+from nbhttp.config import DEFAULT_CONCURRENCY
 from nbhttp.result import RequestResult
-from nbhttp.types import RequestOptions, StreamOptions, Subscriber, Unsubscribe, UrlTypes
+from nbhttp.types import (
+    MapItem,
+    RequestOptions,
+    StreamOptions,
+    Subscriber,
+    Unsubscribe,
+    UrlTypes,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -96,6 +105,20 @@ class HttpClient:
     def options(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send an OPTIONS request; see `request`."""
         return _send(self.aio, "OPTIONS", url, options)
+
+    def map(
+        self,
+        requests: Iterable[MapItem] | AsyncIterable[MapItem],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+    ) -> BulkResult[RequestResult]:
+        """Send many requests, `concurrency` at a time; see `AsyncHttpClient.map`."""
+        client = self.aio
+        items = bulk_items(client._state.defaults, requests, concurrency)  # noqa: SLF001 - the other half of one client
+        results: BulkResult[RequestResult] = LoopThread.get().call(
+            lambda caller: client._map(items, concurrency, caller)  # noqa: SLF001
+        )
+        return results
 
     @contextlib.contextmanager
     def stream(

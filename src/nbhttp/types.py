@@ -28,6 +28,7 @@ __all__ = [
     "EventHooks",
     "FileTypes",
     "HeaderTypes",
+    "MapItem",
     "ParamTypes",
     "RequestOptions",
     "StreamOptions",
@@ -85,6 +86,9 @@ FilesTypes: TypeAlias = "Mapping[str, FileTypes] | Sequence[tuple[str, FileTypes
 VerifyTypes: TypeAlias = "bool | str | os.PathLike[str] | ssl.SSLContext"
 CertTypes: TypeAlias = "str | tuple[str, str] | tuple[str, str, str]"
 ProxyTypes: TypeAlias = "httpx.URL | str | httpx.Proxy"
+MapItem: TypeAlias = (
+    "UrlTypes | tuple[str, UrlTypes] | tuple[str, UrlTypes, Mapping[str, Any]] | Mapping[str, Any]"
+)
 EngineName: TypeAlias = Literal["auto", "httpx", "direct"]
 EventHooks: TypeAlias = "Mapping[str, Sequence[Callable[[Any], Any]]]"
 

@@ -21,7 +21,7 @@ from nbhttp.types import UNSET, Unset
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Body", "Defaults", "Prepared", "build", "make_auth"]
+__all__ = ["Body", "Defaults", "Prepared", "build", "build_item", "bulk_items", "make_auth"]
 
 RawHeaders = list[tuple[bytes, bytes]]
 Body = bytes | Iterable[bytes] | AsyncIterable[bytes]
@@ -224,6 +224,51 @@ def build(defaults: Defaults, method: str, url: Any, options: Mapping[str, Any])
         cookies=_own_cookies(defaults, options.get("cookies")),
         extensions=options.get("extensions"),
     )
+
+
+def build_item(defaults: Defaults, item: Any) -> Prepared:
+    """Build one request of a `map`: a URL, `(method, url[, options])`, or a mapping.
+
+    Raises:
+        ConfigError: As `build`.
+        TypeError: As `build`; or it is none of these.
+    """
+    if isinstance(item, Mapping):
+        options = dict(item)
+        try:
+            url = options.pop("url")
+        except KeyError:
+            raise TypeError(f"a request as a mapping needs 'url'; it has {sorted(item)}") from None
+        return build(defaults, options.pop("method", "GET"), url, options)
+    if isinstance(item, tuple):
+        if len(item) not in {2, 3}:
+            raise TypeError(f"a request is (method, url) or (method, url, options), not {item!r}")
+        return build(defaults, item[0], item[1], item[2] if len(item) == 3 else {})
+    return build(defaults, "GET", item, {})
+
+
+def bulk_items(defaults: Defaults, requests: Any, concurrency: int) -> Any:
+    """Check what `map` was given; a list is built as a whole, before anything is sent."""
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int):
+        raise TypeError(f"concurrency takes a whole number, not {concurrency!r}")
+    if concurrency < 1:
+        raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
+    if isinstance(requests, str | bytes | Mapping) or not isinstance(
+        requests, Iterable | AsyncIterable
+    ):
+        raise TypeError(
+            f"map takes an iterable of requests, not one {type(requests).__name__}; use request()"
+        )
+    if not isinstance(requests, list | tuple):
+        return requests
+    built = []
+    for index, item in enumerate(requests):
+        try:
+            built.append(build_item(defaults, item))
+        except (ConfigError, TypeError) as exc:
+            exc.add_note(f"it is request number {index} of {len(requests):,}; nothing was sent")
+            raise
+    return built
 
 
 def _plain(defaults: Defaults, method: str, parsed: ParsedUrl) -> Prepared:
