@@ -22,8 +22,12 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._deliver(_entry_of(record))
-        except Exception:  # noqa: BLE001 - a log line must not harm those who write it
-            self.handleError(record)
+        except Exception as exc:  # noqa: BLE001 - a log line must not harm those who write it
+            # logging's own handleError would print the arguments, unredacted.
+            record = logging.makeLogRecord({"name": record.name, "levelno": logging.ERROR})
+            record.levelname = "ERROR"
+            record.msg = f"a record of this logger could not be logged: {type(exc).__name__}"
+            self._deliver(_entry_of(record))
 
 
 def _entry_of(record: logging.LogRecord) -> Entry:

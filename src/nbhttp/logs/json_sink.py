@@ -64,7 +64,7 @@ def text_line(entry: Entry) -> str:
     """The entry as a plain line, "time | level | logger | message", and its traceback below."""
     time = entry.time.isoformat(sep=" ", timespec="milliseconds")
     line = f"{time} | {entry.level:<8} | {entry.logger} | {printable(entry.message)}"
-    bound = "".join(f" {name}={printable(str(v))}" for name, v in entry.bound.items())
+    bound = "".join(f" {printable(f'{name}={v}')}" for name, v in entry.bound.items())
     return f"{line}{' |' if bound else ''}{bound}\n{traceback_text(entry)}"
 
 

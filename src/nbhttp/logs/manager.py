@@ -24,7 +24,6 @@ from nbhttp.logs.records import (
     safe_text,
 )
 from nbhttp.logs.writer import Sink, Writer
-from nbhttp.types import Unsubscribe
 
 if TYPE_CHECKING:
     import loguru
@@ -59,7 +58,6 @@ class _Pipeline:
         self._slow_s = slow_s
         self._max_body = max_body
         self._is_forwarding = True
-        self.unsubscribe: Unsubscribe = _do_nothing
         self.writer = Writer(in_place=in_place, on_dropped=self._tell_dropped)
 
     def on_event(self, event: object) -> None:
@@ -112,15 +110,9 @@ class _Pipeline:
             self.writer.write_now(sink, sink.render(entry))
 
     def close(self) -> None:
-        self.writer.close(_FLUSH_TIMEOUT_S)
-        for sink in self._sinks:
-            sink.close()
+        self.writer.close(_FLUSH_TIMEOUT_S, self._sinks)
         if self.writer.lost:
             _log.warning("%s log records were lost", f"{self.writer.lost:,}")
-
-
-def _do_nothing() -> None:
-    """End no subscription: there is none yet."""
 
 
 def _rename(entry: Entry, record: "loguru.Record") -> None:
@@ -138,7 +130,8 @@ class LoggerManager:
         >>> import json, pathlib, tempfile
         >>> import nbhttp
         >>> from nbhttp.testing import DemoServer
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "requests.jsonl"
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = pathlib.Path(folder.name) / "requests.jsonl"
         >>> nbhttp.LoggerManager.configure(console=False, file=path)
         >>> with DemoServer() as server, nbhttp.LoggerManager.context(job="nightly"):
         ...     r = nbhttp.get(server.url + "/status/200")
@@ -146,12 +139,15 @@ class LoggerManager:
         >>> line = json.loads(path.read_text())
         >>> line["event"], line["status"], line["job"]
         ('request.finished', 200, 'nightly')
+        >>> folder.cleanup()
     """
 
     _lock: ClassVar[threading.RLock] = threading.RLock()
     _pipeline: ClassVar[_Pipeline | None] = None
     _logger: ClassVar["loguru.Logger | None"] = None
     _handler_id: ClassVar[int | None] = None
+    _heard_level: ClassVar[int | None] = None
+    _undo: ClassVar[contextlib.ExitStack] = contextlib.ExitStack()
     _intercepted: ClassVar[dict[str, "Interception"]] = {}
     _flushes_at_exit: ClassVar[bool] = False
 
@@ -238,8 +234,6 @@ class LoggerManager:
         """
         with cls._lock:
             previous = cls._connect(None)
-            for interception in cls._intercepted.values():
-                interception.undo()
             cls._intercepted.clear()
         if previous is not None:
             previous.close()
@@ -315,9 +309,10 @@ class LoggerManager:
             if cls._pipeline is None:
                 raise ConfigError("call LoggerManager.configure(...) before intercept(...)")
             for name in names:
-                interception = cls._intercepted.get(name) or Interception(name, cls._deliver)
-                interception.set_level(cls._pipeline.level)
-                cls._intercepted[name] = interception
+                if name not in cls._intercepted:
+                    cls._intercepted[name] = Interception(name, cls._deliver)
+                    cls._undo.callback(cls._intercepted[name].undo)
+                cls._intercepted[name].set_level(cls._pipeline.level)
 
     # Private
 
@@ -325,16 +320,12 @@ class LoggerManager:
     def _connect(cls, pipeline: _Pipeline | None) -> _Pipeline | None:
         """Let events and lines flow into this pipeline; return the one before."""
         previous, cls._pipeline = cls._pipeline, pipeline
-        if previous is not None:
-            previous.unsubscribe()
-        if cls._logger is not None and cls._handler_id is not None:
-            cls._logger.remove(cls._handler_id)
-            cls._handler_id = None
+        cls._listen()
         if pipeline is None:
+            cls._undo.close()
             return previous
-        pipeline.unsubscribe = everyone.subscribe(pipeline.on_event)
-        if cls._logger is not None:
-            cls._listen(cls._logger, pipeline)
+        if previous is None:
+            cls._undo.callback(everyone.subscribe(cls._take_event))
         for interception in cls._intercepted.values():
             interception.set_level(pipeline.level)
         if not cls._flushes_at_exit:
@@ -348,19 +339,34 @@ class LoggerManager:
             from nbhttp.logs._loguru import make_logger
 
             cls._logger = make_logger()
-            if cls._pipeline is not None:
-                cls._listen(cls._logger, cls._pipeline)
+            cls._listen()
         return cls._logger
 
     @classmethod
-    def _listen(cls, logger: "loguru.Logger", pipeline: _Pipeline) -> None:
-        cls._handler_id = logger.add(
-            cls._take_message,
-            level=pipeline.level,
-            format="{message}",
-            backtrace=False,
-            diagnose=False,
-        )
+    def _listen(cls) -> None:
+        """Give the private logger the one handler that it needs now; none while all is silent."""
+        logger = cls._logger
+        level = None if cls._pipeline is None else cls._pipeline.level
+        if logger is None or level == cls._heard_level:
+            return
+        if cls._handler_id is not None:
+            logger.remove(cls._handler_id)
+            cls._handler_id = None
+        cls._heard_level = level
+        if level is not None:
+            cls._handler_id = logger.add(
+                cls._take_message,
+                level=level,
+                format="{message}",
+                backtrace=False,
+                diagnose=False,
+            )
+
+    @classmethod
+    def _take_event(cls, event: object) -> None:
+        pipeline = cls._pipeline
+        if pipeline is not None:
+            pipeline.on_event(event)
 
     @classmethod
     def _take_message(cls, message: "loguru.Message") -> None:

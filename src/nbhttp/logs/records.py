@@ -107,7 +107,7 @@ def level_of(event: object, slow_s: float | None) -> int | None:
 
 
 def _level_of_finished(event: RequestFinished, slow_s: float | None) -> int:
-    if event.success:
+    if event.error is None:  # a stream that was read to its end has no result, and no error
         return LEVELS["WARNING"] if _is_slow(event, slow_s) else LEVELS["INFO"]
     is_refused = event.status_code is not None and 400 <= event.status_code < 500
     if is_refused or event.error == "cancelled":
@@ -203,6 +203,8 @@ def _finished_message(event: RequestFinished, *, is_slow: bool) -> str:
         notes.append("slow")
     noted = f" ({', '.join(notes)})" if notes else ""
     what = f"{event.method} {event.url}"
+    if event.status_code is None and event.error is None:
+        return f"{what} ended after {event.elapsed:.3f} s{noted}"
     if event.status_code is None:
         reason = _reason(event.error, event)
         return f"{what} failed after {event.elapsed:.3f} s{noted}: {reason}"
