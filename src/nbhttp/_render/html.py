@@ -54,7 +54,7 @@ def _line(line: Line) -> list[Child]:
 
 def _title(block: Title) -> Child:
     verdict = tag("strong", icon(block.tone), block.verdict, classes=f"nbhttp-{block.tone}")
-    what = tag("strong", block.method), " ", tag("code", block.url)
+    what = tag("code", tag("b", block.method), " ", block.url)
     return tag("div", verdict, " ", what, classes="nbhttp-title")
 
 
@@ -78,10 +78,17 @@ def _bar(block: Bar) -> Child:
         )
         for phase in block.phases
     ]
-    figures = " · ".join(f"{phase.name} {seconds_text(phase.seconds)}" for phase in block.phases)
+    figures = [
+        [
+            " · " if at else "Timing: ",
+            tag("span", phase.name, classes=f"nbhttp-{phase.name.lower()}"),
+            f" {seconds_text(phase.seconds)}",
+        ]
+        for at, phase in enumerate(block.phases)
+    ]
     return [
         tag("div", parts, classes="nbhttp-bar", aria_hidden="true"),
-        tag("p", f"Timing: {figures}", classes="nbhttp-dim"),
+        tag("p", figures, classes="nbhttp-dim"),
     ]
 
 

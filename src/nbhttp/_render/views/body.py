@@ -10,10 +10,11 @@ from nbhttp._charset import choose
 from nbhttp._render.blocks import Block, Fold, Lines, Note, Pairs, Picture, Span, Tree
 from nbhttp._render.limits import Limits
 from nbhttp._render.marks import clip, visible
+from nbhttp._render.paths import python_path
 from nbhttp._render.units import bytes_text, count
 from nbhttp._render.views.markup import extract, source, title_of
 from nbhttp._render.views.media import Kind, hex_head, recognise
-from nbhttp._render.views.table import Records, Sheet, find_records, read_sheet
+from nbhttp._render.views.table import Records, Sheet, find_records, is_envelope, read_sheet
 from nbhttp._render.views.tree import kind_of, scalar, tree, value_under
 from nbhttp.redaction import redact_body, redact_text
 
@@ -75,6 +76,10 @@ class JsonBody:
         whole: Tree = tree(self.document, limits, is_response=self.is_response)
         if self.records is None or limits.rows < 2:
             return (whole,)
+        if not is_envelope(self.document, self.records):
+            grid = self.records.grid(limits)
+            place = python_path(self.records.steps)
+            return (whole, Fold("Table", (grid,), f"{grid.caption} in {place}"))
         beside = _beside(self.document, limits)
         folded = Fold("Tree", (whole,), kind_of(self.document), in_text="none")
         return (*beside, self.records.grid(limits), folded)
@@ -139,7 +144,7 @@ class SheetBody:
     @property
     def words(self) -> str:
         """What it is in one line."""
-        return f"{self.name}, {self.sheet.words}"
+        return f"{self.name}, fields separated by {self.sheet.separator_words}"
 
     def blocks(self, limits: Limits) -> tuple[Block, ...]:
         """Return the table."""
@@ -231,8 +236,9 @@ class BinaryBody:
         facts = tuple(
             (name, clip(redact_text(value), limits.string)) for name, value in self.kind.facts
         )
-        pairs = (Pairs("File", ("Fact", "Value"), facts),) if facts else ()
-        return (*pairs, hex_head(self.body, min(8, limits.lines)))
+        words = " · ".join(f"{name}: {value}" for name, value in facts)
+        known = (Note((Span(words),)),) if facts else ()
+        return (*known, hex_head(self.body, min(8, limits.lines)))
 
     def _picture(self, limits: Limits) -> tuple[Block, ...]:
         if len(self.body) > _LARGEST_IMAGE:

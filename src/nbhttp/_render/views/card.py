@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from nbhttp._explain import explain
 from nbhttp._render.blocks import (
     Bar,
     Block,
@@ -129,11 +130,21 @@ class Card:
         exception = self._exception
         if exception is None:
             return []
+        blocks: list[Block] = []
         room = max(60, limits.characters // 3)
-        blocks: list[Block] = [Note((Span(clip(redact_text(str(exception)), room), "strong"),))]
+        said = self._said(exception)
+        if said:
+            blocks.append(Note((Span(clip(redact_text(said), room)),)))
         if exception.hint:
-            blocks.append(Hint(clip(exception.hint, max(60, limits.string))))
+            blocks.append(Hint(clip(redact_text(exception.hint), max(60, limits.string))))
         return blocks
+
+    def _said(self, exception: NbhttpError) -> str:
+        """Return what the title does not say: the server's explanation, or the error's message."""
+        if not isinstance(exception, StatusError):
+            return str(exception)
+        found = explain(self._result.content, self._result.content_type)
+        return f"The server says{found}" if found else ""
 
     def _redirects(self, limits: Limits) -> Grid | None:
         redirects = self._result.redirects

@@ -16,9 +16,13 @@ from nbhttp._render.units import count
 from nbhttp._render.views.tree import scalar, value_under
 from nbhttp.redaction import redact_text
 
-__all__ = ["Records", "Sheet", "find_records", "read_sheet"]
+__all__ = ["Records", "Sheet", "find_records", "is_envelope", "read_sheet"]
 
 _LOOKED_AT = 2000  # rows that say which columns there are and of which types
+_CARRIED = frozenset(
+    "content data docs documents elements entries hits items list objects records results rows "
+    "value values".split()
+)
 _PYTHON_NAMES = {dict: "object", list: "list", str: "str", int: "int", float: "float", bool: "bool"}
 
 
@@ -86,10 +90,18 @@ def find_records(document: Any) -> Records | None:
     if not isinstance(document, dict) or len(document) > 100:
         return None
     found = [(key, value) for key, value in document.items() if _is_records(value)]
-    if len(found) != 1:
+    if len(found) != 1 or len(found[0][1]) < 2:
         return None
     key, rows = found[0]
     return Records.of(rows, (key,))
+
+
+def is_envelope(document: Any, records: Records) -> bool:
+    """Whether a document is only there to carry its records: by their name, or by the rest."""
+    if not records.steps:
+        return True
+    rest = (value for key, value in document.items() if key != records.steps[0])
+    return records.steps[0] in _CARRIED or not any(isinstance(v, (dict, list)) and v for v in rest)
 
 
 def _is_records(value: Any) -> bool:
@@ -161,7 +173,7 @@ class Sheet:
         rows: The first rows.
         total: How many rows there are, without the header.
         is_exact: Whether `total` was counted, not estimated from the lines.
-        separator: How fields are separated, in a word.
+        separator: The character between fields.
     """
 
     names: list[str]
@@ -169,6 +181,12 @@ class Sheet:
     total: int
     is_exact: bool
     separator: str
+
+    @property
+    def separator_words(self) -> str:
+        """What separates fields, in words."""
+        names = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+        return names.get(self.separator, self.separator)
 
     @property
     def words(self) -> str:
