@@ -33,6 +33,7 @@ __all__ = [
     "add_name",
     "add_pattern",
     "is_credential_name",
+    "mask_of",
     "redact_body",
     "redact_headers",
     "redact_json",
@@ -284,8 +285,12 @@ def _hide_shapes(text: str) -> str:
     return text
 
 
-def _mask(value: str) -> str:
-    """The mask for a whole value; an empty value and a mask stay what they are."""
+def mask_of(value: str) -> str:
+    """The mask that stands for `value`.
+
+    Args:
+        value: A whole secret; an empty one and a mask stay what they are.
+    """
     if not value or _IS_MASK.fullmatch(value):
         return value
     token = _TOKEN.match("\n" + value)
@@ -363,7 +368,7 @@ class _Needle:
         self.anchors = tuple(dict.fromkeys(map(_anchor, [value, *sorted(cores)])))
         self.shortest = min(map(len, self.anchors))
         self.pattern = re.compile("|".join(sources), re.ASCII)
-        self.mask = _mask(value)
+        self.mask = mask_of(value)
 
     def hide(self, text: str) -> str:
         for anchor in self.anchors:
@@ -436,7 +441,7 @@ class _Rules:
 
 
 def _mask_match(match: re.Match[str]) -> str:
-    return _mask(match[0])
+    return mask_of(match[0])
 
 
 _lock = threading.Lock()
@@ -587,15 +592,15 @@ def remove_pattern(pattern: str | re.Pattern[str]) -> None:
         _replace_rules(patterns=tuple(p for p in _rules.patterns if p != compiled))
 
 
-def _checked_pattern(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
+def _checked_pattern(pattern: Any) -> re.Pattern[str]:
     from nbhttp.errors import ConfigError
 
+    if isinstance(pattern, bytes) or isinstance(getattr(pattern, "pattern", None), bytes):
+        raise ConfigError(f"the pattern to hide {pattern!r} must be text, not bytes")
     try:
-        compiled = re.compile(pattern)
+        compiled: re.Pattern[str] = re.compile(pattern)
     except (re.error, TypeError, OverflowError, RecursionError) as exc:
         raise ConfigError(f"the pattern to hide {pattern!r} does not compile: {exc}") from exc
-    if isinstance(compiled.pattern, bytes):
-        raise ConfigError(f"the pattern to hide {pattern!r} must be text, not bytes")
     if compiled.match(""):
         raise ConfigError(
             f"the pattern to hide {compiled.pattern!r} matches the empty text; "
@@ -657,9 +662,9 @@ _ENCODED_USERINFO = re.compile(r"(%2F%2F)(?:[^\s/?#&%]|%(?!2F|3F|23|26|40)..)*+%
 
 def _hide_userinfo(text: str) -> str:
     if "//" in text:
-        text = _USERINFO.sub(lambda match: f"//{_mask(match[1])}@", text)
+        text = _USERINFO.sub(lambda match: f"//{mask_of(match[1])}@", text)
     if "\\/\\/" in text:
-        text = _ESCAPED_USERINFO.sub(lambda match: f"\\/\\/{_mask(match[1])}@", text)
+        text = _ESCAPED_USERINFO.sub(lambda match: f"\\/\\/{mask_of(match[1])}@", text)
     if "%40" in text:
         text = _ENCODED_USERINFO.sub(rf"\1{MASK}%40", text)
     return text
@@ -760,7 +765,7 @@ def _secrets_after(text: str, separator: re.Match[str], rules: _Rules, *, is_url
     at = separator.end()
     if delimiter and kind_of_separator in "=%":
         match = _VALUE[delimiter, is_url].match(text, at)
-        return [(at, match.end(), _mask(match[0]))] if match else []
+        return [(at, match.end(), mask_of(match[0]))] if match else []
     if kind < _Kind.DATA or kind_of_separator == "%":
         return []
     is_quoted = separator[2] is not None
@@ -858,7 +863,7 @@ def _nested_secrets(text: str, at: int) -> _Secrets:
         elif match[5]:
             found.append((match.start(), match.end(), f'"{MASK}"'))
         elif not match[2]:
-            found.append((match.start(1), match.end(1), _mask(match[1])))
+            found.append((match.start(1), match.end(1), mask_of(match[1])))
         if depth <= 0:
             found.append((match.end(), match.end(), ""))
             break
@@ -887,20 +892,20 @@ def _mask_field(name: str, value: str) -> str:
     if plain in _AUTH_FIELDS:
         scheme, space, credentials = value.partition(" ")
         if space and scheme.lower() in _SCHEMES:
-            return f"{scheme} {_mask(credentials)}"
+            return f"{scheme} {mask_of(credentials)}"
     if plain in _COOKIE_FIELDS:
         return "; ".join(
             _mask_cookie(part, is_attribute=plain == "setcookie" and i > 0)
             for i, part in enumerate(value.split("; "))
         )
-    return _mask(value)
+    return mask_of(value)
 
 
 def _mask_cookie(part: str, *, is_attribute: bool) -> str:
     name, equals, value = part.partition("=")
     if is_attribute and name.strip().lower() in _COOKIE_ATTRIBUTES:
         return part
-    return f"{name}={_mask(value)}" if equals else _mask(part)
+    return f"{name}={mask_of(value)}" if equals else mask_of(part)
 
 
 def redact_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -1006,7 +1011,7 @@ def redact_body(data: bytes | str, content_type: str) -> str:
 def _redact_form_field(field: str) -> str:
     name, equals, value = field.partition("=")
     if equals and is_credential_name(name):
-        return f"{name}={_mask(value)}"
+        return f"{name}={mask_of(value)}"
     return redact_text(field)
 
 
@@ -1021,4 +1026,4 @@ def _decode(data: bytes, content_type: str) -> str:
 def _mask_part(match: re.Match[str]) -> str:
     if not is_credential_name(match[2]):
         return match[0]
-    return match[1] + _mask(match[3])
+    return match[1] + mask_of(match[3])
