@@ -282,8 +282,8 @@ class AsyncHttpClient:
     def engine_report(self) -> str:
         """Say which engine served how many requests, and why."""
         rows = [
-            f"{number:>7,}  {choice.name}: {choice.reason}"
-            for choice, number in self._state.engines.used.items()
+            f"{number:>7,}  {engine}: {reason}"
+            for engine, reason, number in self._state.engines.report()
         ]
         return "\n".join(rows) or "nothing has been sent yet"
 

@@ -1,20 +1,17 @@
 """Which engine sends a request, and where the engines of a client live.
 
 State belongs to the client, connections to the loop that opened them: a client has one set of
-engines for each event loop it is used on. A set is closed when its loop ends, when the client is
-closed or collected, whichever comes first.
+engines for each event loop it is used on. Its connections are closed when the loop ends, when the
+client is closed or collected, whichever comes first.
 """
 
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
-from anyio.lowlevel import RunVar
-
 from nbhttp._core.proxies import EnvironmentProxies, MountTable, make_proxy
-from nbhttp._core.runtime import call_threadsafe, current_loop, spawn
+from nbhttp._core.runtime import call_threadsafe, current_loop, is_asyncio, spawn
 from nbhttp._core.tls import context_for
 from nbhttp._engines.base import Engine, EngineSettings, Origin
 from nbhttp.config import ClientConfig
@@ -23,6 +20,8 @@ from nbhttp.errors import ConfigError
 __all__ = ["Choice", "EngineSet", "Engines", "Purpose"]
 
 Purpose = str  # "single", "bulk", "download" or "stream"
+
+_MOST_ORIGINS = 1024  # a crawl over many hosts must not grow the table for ever
 
 
 class Choice(NamedTuple):
@@ -33,18 +32,55 @@ class Choice(NamedTuple):
     detail: Any = None  # the proxy or the transport
 
 
+class Usage:
+    """How many requests a choice served, over all loops."""
+
+    __slots__ = ("choice", "number")
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        self.number = 0
+
+
+class Selection(NamedTuple):
+    """What serves an origin on one loop."""
+
+    engine: Engine
+    usage: Usage
+
+
 class EngineSet:
-    """The engines of one client on one loop, made when first needed."""
+    """The engines of one client on one loop, made when first needed.
+
+    Closing it closes connections; it may be used again until its loop ends.
+    """
 
     def __init__(self, loop: Any, settings: EngineSettings, *, http2: bool) -> None:
         self.loop = loop
+        self.on_asyncio = is_asyncio(loop)
+        self.has_ended = False
         self._settings = settings
         self._http2 = http2
         self._engines: dict[Any, Engine] = {}
-        self.is_closed = False
+        self._selected: dict[tuple[Origin, Purpose], Selection] = {}
 
-    def get(self, choice: Choice) -> Engine:
-        """Return the engine of a choice."""
+    def select(self, engines: "Engines", origin: Origin, purpose: Purpose) -> Selection:
+        """Return what serves a request; the same question has the same answer.
+
+        Raises:
+            ConfigError: The engine that the client insists on cannot serve it.
+        """
+        key = (origin, purpose)
+        selected = self._selected.get(key)
+        if selected is None:
+            choice = engines.choose(origin, purpose, on_asyncio=self.on_asyncio)
+            selected = Selection(self._get(choice), engines.usage_of(choice))
+            if len(self._selected) > _MOST_ORIGINS:
+                self._selected.clear()
+            self._selected[key] = selected
+        return selected
+
+    def _get(self, choice: Choice) -> Engine:
         key = (choice.name, id(choice.detail)) if choice.detail is not None else choice.name
         engine = self._engines.get(key)
         if engine is None:
@@ -68,12 +104,23 @@ class EngineSet:
         return sum(engine.connections for engine in self._engines.values())
 
     async def aclose(self) -> None:
-        """Close every engine but the user's own transports."""
-        self.is_closed = True
+        """Close every engine but the user's own transports; to be awaited on the loop."""
         engines, self._engines = self._engines, {}
         for engine in engines.values():
             if engine.name != "transport":
                 await engine.aclose()
+
+    def close_soon(self) -> None:
+        """Close every engine, from any thread and whether or not the loop still runs."""
+        if not has_ended(self.loop):
+            with contextlib.suppress(RuntimeError):
+                call_threadsafe(self.loop, spawn, self.loop, self.aclose)
+                return
+        engines, self._engines = self._engines, {}
+        for engine in engines.values():
+            discard = getattr(engine, "discard", None)
+            if discard is not None:
+                discard()
 
 
 class Engines:
@@ -87,7 +134,7 @@ class Engines:
         self._config = config
         self._mounts = MountTable(config.mounts)
         self._proxy = make_proxy(config.proxy)
-        self._choices: dict[Any, Choice] = {}
+        self._usages: dict[Choice, Usage] = {}
         self._settings = EngineSettings(
             ssl_context=lambda alpn: context_for(config.verify, config.cert, alpn),
             keepalive_expiry=config.keepalive_expiry,
@@ -102,19 +149,13 @@ class Engines:
         self._sets: dict[int, EngineSet] = {}
         self._lock = threading.Lock()
         self._last: EngineSet | None = None
-        self.used: dict[Choice, int] = {}
 
     def choose(self, origin: Origin, purpose: Purpose, *, on_asyncio: bool) -> Choice:
-        """Choose the engine for a request; the same question has the same answer."""
-        key = (origin, purpose, on_asyncio)
-        choice = self._choices.get(key)
-        if choice is None:
-            choice = self._choose(origin, purpose, on_asyncio=on_asyncio)
-            self._choices[key] = choice
-        self.used[choice] = self.used.get(choice, 0) + 1
-        return choice
+        """Choose the engine for a request.
 
-    def _choose(self, origin: Origin, purpose: Purpose, *, on_asyncio: bool) -> Choice:
+        Raises:
+            ConfigError: The client insists on an engine that cannot serve it.
+        """
         config = self._config
         is_mounted, transport = self._mounts.find(origin)
         if transport is None and not is_mounted:
@@ -137,23 +178,53 @@ class Engines:
             return Choice("httpx", "single calls go over httpx")
         return Choice("direct", f"a {purpose} goes over the direct engine")
 
+    def usage_of(self, choice: Choice) -> Usage:
+        """Return the count that belongs to a choice."""
+        return self._usages.setdefault(choice, Usage(choice))
+
+    def report(self) -> list[tuple[str, str, int]]:
+        """Return (engine, reason, number of requests) of what was used so far."""
+        used = [u for u in self._usages.values() if u.number]
+        return [(u.choice.name, u.choice.reason, u.number) for u in used]
+
     def here(self) -> EngineSet:
         """Return the set of the running loop."""
         loop = current_loop()
-        last = self._last
-        if last is not None and last.loop is loop and not last.is_closed:
-            return last
-        found = _sets_of_loop()
-        mine = found.get(id(self))
-        if mine is None or mine.is_closed:
-            mine = EngineSet(loop, self._settings, http2=self._config.http2)
-            found[id(self)] = mine
-            with self._lock:
-                alive = {key: each for key, each in self._sets.items() if not each.is_closed}
-                self._sets = {**alive, id(loop): mine}
-            weakref.finalize(self, _forget, found, id(self), mine)
+        mine = self._last
+        if mine is not None and mine.loop is loop and not mine.has_ended:
+            return mine
+        mine = self._sets.get(id(loop))
+        if mine is None or mine.loop is not loop or mine.has_ended:
+            mine = self._enter(loop)
         self._last = mine
         return mine
+
+    def _enter(self, loop: Any) -> EngineSet:
+        mine = EngineSet(loop, self._settings, http2=self._config.http2)
+        with self._lock:
+            _close_ended(self._sets)
+            self._sets[id(loop)] = mine
+        # Neither the loop nor what waits for its end keeps the client's connections alive.
+        weak = weakref.ref(mine)
+        sets = self._sets
+
+        async def end() -> None:
+            engines = weak()
+            if engines is not None:
+                engines.has_ended = True
+                if sets.get(id(loop)) is engines:
+                    del sets[id(loop)]
+                await engines.aclose()
+
+        at_end_of(loop, end)
+        return mine
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections to the parent, in a forked process."""
+        _of_parents.extend(self._sets.values())
+        self._sets.clear()
+        self._last = None
+        self._lock = threading.Lock()
 
     @property
     def connections(self) -> int:
@@ -163,15 +234,11 @@ class Engines:
     async def aclose(self) -> None:
         """Close the connections of this loop, and have the other loops close theirs."""
         loop = current_loop()
-        with self._lock:
-            sets, self._sets = list(self._sets.values()), {}
-            self._last = None
-        for each in sets:
+        for each in list(self._sets.values()):
             if each.loop is loop:
-                _sets_of_loop().pop(id(self), None)
                 await each.aclose()
             else:
-                _close_elsewhere(each)
+                each.close_soon()
         for transport in (self._config.transport, *self._mounts.transports()):
             if transport is not None:
                 await transport.aclose()
@@ -188,50 +255,18 @@ def _obstacle(config: ClientConfig, proxy: Any, *, on_asyncio: bool) -> str:
     return ""
 
 
-# The sets of a loop
+_of_parents: list[EngineSet] = []  # kept: a fork must not touch what its parent's loops watch
 
 
-Sets = dict[int, EngineSet]  # by the id of the client's `Engines`
-
-_loop_sets: RunVar[tuple[Sets, AsyncGenerator[None, None]]] = RunVar("nbhttp_engines")
-
-
-def _sets_of_loop() -> Sets:
-    """Return the engine sets of all clients on the running loop."""
-    try:
-        return _loop_sets.get()[0]
-    except LookupError:
-        sets: Sets = {}
-        _loop_sets.set((sets, _close_with_loop(sets)))
-        return sets
-
-
-def _close_with_loop(sets: Sets) -> AsyncGenerator[None, None]:
-    """Have `sets` closed when the running loop ends; what is returned must be kept till then.
-
-    asyncio.run and trio.run close the async generators that are still open at their end. That is
-    the one hook that both have, so a generator waits for it.
-    """
-    keeper = _keeper(sets)
-    with contextlib.suppress(StopIteration):  # it has come to its `yield`
-        keeper.__anext__().send(None)
-    return keeper
-
-
-async def _keeper(sets: Sets) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        while sets:
-            await sets.popitem()[1].aclose()
-
-
-def _forget(found: dict[int, EngineSet], key: int, engines: EngineSet) -> None:
+def _close_all(sets: dict[int, EngineSet]) -> None:
     """The client was collected: close what it left open."""
-    if found.pop(key, None) is not None:
-        _close_elsewhere(engines)
+    while sets:
+        sets.popitem()[1].close_soon()
 
 
-def _close_elsewhere(engines: EngineSet) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop has ended, and its connections with it
-        call_threadsafe(engines.loop, spawn, engines.loop, engines.aclose)
+def _close_ended(sets: dict[int, EngineSet]) -> None:
+    """Close the connections of loops that ended without a chance to do it."""
+    for key, each in list(sets.items()):
+        if has_ended(each.loop):
+            del sets[key]
+            each.close_soon()

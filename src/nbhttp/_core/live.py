@@ -96,7 +96,7 @@ class Live:
 
 def content_codings(head: Head) -> list[str]:
     """Return the values of Content-Encoding, in order."""
-    return [v.decode("latin-1") for k, v in head.headers if k.lower() == b"content-encoding"]
+    return [value.decode("latin-1") for value in head.values(b"content-encoding")]
 
 
 class LiveResponse(httpx.Response):

@@ -5,8 +5,16 @@ Everything that can be wrong about the user's input is refused here, before anyt
 
 import copy
 import re
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, replace
+from io import TextIOBase
 from typing import TYPE_CHECKING, Any
 
 from nbhttp._core import urls
@@ -14,7 +22,7 @@ from nbhttp._core.credentials import remember
 from nbhttp._core.urls import ParsedUrl
 from nbhttp._json import dumps
 from nbhttp.config import ClientConfig, Limits, resolve_timeout
-from nbhttp.errors import ConfigError
+from nbhttp.errors import ConfigError, ProtocolError
 from nbhttp.redaction import is_credential_name
 from nbhttp.types import UNSET, Unset
 
@@ -28,6 +36,8 @@ Body = bytes | Iterable[bytes] | AsyncIterable[bytes]
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
+_BAD_COOKIE_NAME = re.compile(r"[\x00-\x20\x7f=;,]")
+_LEAST_COOKIE_SECRET = 12  # "en" or "dark" is no secret, and would mask ordinary words
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _OPTIONS = frozenset(
@@ -51,6 +61,8 @@ class Prepared:
         follow_redirects: Whether redirections are followed.
         max_body: Bytes of decoded body accepted; None is no bound.
         cookies: Names and values given without a domain: they stay on this origin.
+        jar: Cookies given with a domain for this call; None for none.
+        body_start: Where an open file stood, to go back to when it is sent again.
         extensions: Passed to the engine.
     """
 
@@ -63,12 +75,36 @@ class Prepared:
     follow_redirects: bool = True
     max_body: int | None = None
     cookies: tuple[tuple[str, str], ...] = ()
+    jar: "httpx.Cookies | None" = None
+    body_start: int = 0
     extensions: Mapping[str, Any] | None = None
 
     @property
     def is_replayable(self) -> bool:
         """Whether it may be sent again unasked (RFC 9110 section 9.2.2)."""
         return self.method in _IDEMPOTENT and isinstance(self.body, bytes)
+
+    def rewind(self, why: str) -> None:
+        """Make the body ready to be sent once more.
+
+        Args:
+            why: What the server answered, for the message.
+
+        Raises:
+            ProtocolError: It came from an iterator, which has been consumed.
+        """
+        body = self.body
+        if isinstance(body, bytes) or type(body).__name__ == "MultipartStream":
+            return  # httpx's multipart stream reads its files from their start each time
+        if hasattr(body, "seek"):
+            body.seek(self.body_start)
+            return
+        if isinstance(body, Iterator | AsyncIterator):
+            raise ProtocolError(
+                f"the server answered {why}: the body is to be sent again, "
+                "but it came from an iterator",
+                hint="pass the body as bytes or an open file, or ask the final URL",
+            )
 
     def to_httpx(self, extra: Sequence[tuple[bytes, bytes]] = ()) -> "httpx.Request":
         """Make the `httpx.Request` that hooks, auth schemes and custom transports see."""
@@ -107,6 +143,7 @@ class Prepared:
         url = self.url if request.url == self.url.url else urls.parse(str(request.url))
         headers = list(request.headers.raw)
         check_headers(headers)
+        check_framing(headers, body)
         return replace(self, method=request.method, url=url, headers=headers, body=body)
 
 
@@ -171,11 +208,7 @@ class Defaults:
 
     def add_cookies(self, cookies: Any) -> None:
         """Take cookies given by the user: with a domain into the jar, without one apart."""
-        for name, value, domain, path in _cookie_parts(cookies):
-            if domain:
-                self.jar.set(name, value, domain=domain, path=path)
-            else:
-                self.cookies[name] = value
+        self.cookies.update(_split_cookies(cookies, self.jar))
 
     def with_fresh_jar(self) -> "Defaults":
         """Return the same defaults with an empty cookie jar."""
@@ -211,6 +244,8 @@ def build(defaults: Defaults, method: str, url: Any, options: Mapping[str, Any])
     parsed = _with_params(defaults, parsed, options.get("params"))
     framing, body = _encode_body(options, method)
     headers = _merge(defaults.raw_headers(), raw_headers(options.get("headers")), framing, parsed)
+    check_framing(headers, body)
+    cookies, jar = _own_cookies(defaults, options.get("cookies"))
     config = defaults.config
     return Prepared(
         method,
@@ -221,7 +256,9 @@ def build(defaults: Defaults, method: str, url: Any, options: Mapping[str, Any])
         limits=_limits(options.get("timeout", UNSET), config),
         follow_redirects=bool(_or(options.get("follow_redirects", UNSET), config.follow_redirects)),
         max_body=_max_body(options.get("max_body", UNSET), config),
-        cookies=_own_cookies(defaults, options.get("cookies")),
+        cookies=cookies,
+        jar=jar,
+        body_start=_position(body),
         extensions=options.get("extensions"),
     )
 
@@ -286,7 +323,7 @@ def _plain(defaults: Defaults, method: str, parsed: ParsedUrl) -> Prepared:
         limits=config.limits,
         follow_redirects=config.follow_redirects,
         max_body=config.max_body,
-        cookies=_own_cookies(defaults, None),
+        cookies=_own_cookies(defaults, None)[0],
     )
 
 
@@ -379,9 +416,12 @@ def raw_headers(headers: Any) -> RawHeaders:
     if hasattr(headers, "raw"):
         raw = list(headers.raw)
     else:
+        if isinstance(headers, str | bytes) or not isinstance(headers, Iterable):
+            raise TypeError(f"headers takes a mapping or pairs, not {type(headers).__name__}")
         pairs = headers.items() if isinstance(headers, Mapping) else headers
         raw = [_field(name, value) for name, value in pairs]
     check_headers(raw)
+    _remember_credentials(raw)
     return raw
 
 
@@ -398,17 +438,52 @@ def check_headers(headers: RawHeaders) -> None:
             )
 
 
+def check_framing(headers: RawHeaders, body: Body) -> None:
+    """Refuse framing fields that the user set and that do not fit the body.
+
+    A server would read the difference as another request (RFC 9112 section 11.2).
+
+    Raises:
+        ConfigError: Content-Length is wrong, or stands beside Transfer-Encoding.
+    """
+    lengths = [value for name, value in headers if name.lower() == b"content-length"]
+    codings = [value for name, value in headers if name.lower() == b"transfer-encoding"]
+    if not lengths and not codings:
+        return
+    if codings and (lengths or codings[1:] or codings[0].lower() != b"chunked"):
+        raise ConfigError(
+            "Transfer-Encoding can only be 'chunked', without a Content-Length; "
+            "leave both out: they are set as the body needs them"
+        )
+    if lengths[1:] or (lengths and not lengths[0].isdigit()):
+        raise ConfigError("Content-Length takes one number of bytes; leave it out: it is set")
+    if lengths and isinstance(body, bytes) and int(lengths[0]) != len(body):
+        raise ConfigError(
+            f"Content-Length is {int(lengths[0]):,} but the body has {len(body):,} bytes; "
+            "leave it out: it is set as the body needs it"
+        )
+
+
 def _field(name: Any, value: Any) -> tuple[bytes, bytes]:
     value = _revealed(value)
     if not isinstance(name, str | bytes) or not isinstance(value, str | bytes):
         raise TypeError(
             f"header {name!r} takes str, bytes or a Secret as its value, not {type(value).__name__}"
         )
-    if isinstance(value, str) and isinstance(name, str) and is_credential_name(name):
-        remember(value.rpartition(" ")[2].strip())
     key = name.encode("utf-8") if isinstance(name, str) else name
     text = value.encode("utf-8") if isinstance(value, str) else value
     return key, text.strip(b" \t")
+
+
+def _remember_credentials(headers: RawHeaders) -> None:
+    """Have the values of fields with a credential's name masked in texts."""
+    for name, raw in headers:
+        if not is_credential_name(name.decode("ascii")):
+            continue
+        value = raw.decode("utf-8", "replace")
+        remember(value)
+        if name.lower() in {b"authorization", b"proxy-authorization"}:
+            remember(value.partition(" ")[2])  # without the scheme
 
 
 def _merge(
@@ -435,29 +510,57 @@ def _merge(
 # Cookies and authentication
 
 
-def _own_cookies(defaults: Defaults, cookies: Any) -> tuple[tuple[str, str], ...]:
+def _own_cookies(
+    defaults: Defaults, cookies: Any
+) -> "tuple[tuple[tuple[str, str], ...], httpx.Cookies | None]":
+    """Return the cookies that stay on the origin, and those that have a domain of their own."""
     if cookies is None:
-        return tuple(defaults.cookies.items()) if defaults.cookies else ()
-    merged = dict(defaults.cookies)
-    merged.update((name, value) for name, value, _, _ in _cookie_parts(cookies))
-    return tuple(merged.items())
+        return tuple(defaults.cookies.items()) if defaults.cookies else (), None
+    import httpx
+
+    jar = httpx.Cookies()
+    merged = defaults.cookies | _split_cookies(cookies, jar)
+    return tuple(merged.items()), jar if len(jar) else None
 
 
-def _cookie_parts(cookies: Any) -> list[tuple[str, str, str, str]]:
-    """Return (name, value, domain, path) of what a user gives as cookies."""
+def _split_cookies(cookies: Any, jar: "httpx.Cookies") -> dict[str, str]:
+    """Put the user's cookies that have a domain into `jar`, and return the others."""
     if cookies is None:
-        return []
-    jar = getattr(cookies, "jar", cookies)
-    if hasattr(jar, "set_cookie"):
-        return [(c.name, c.value or "", c.domain, c.path) for c in jar]
-    pairs = cookies.items() if isinstance(cookies, Mapping) else cookies
-    parts = []
-    for name, value in pairs:
-        text = _field("Cookie", value)[1].decode("utf-8")
-        check_headers([(b"Cookie", f"{name}={text}".encode())])
-        remember(text)
-        parts.append((str(name), text, "", "/"))
-    return parts
+        return {}
+    source = getattr(cookies, "jar", cookies)
+    without_domain: dict[str, str] = {}
+    if hasattr(source, "set_cookie"):
+        for cookie in source:
+            if cookie.domain:
+                jar.jar.set_cookie(copy.copy(cookie))
+            else:
+                without_domain[cookie.name] = _cookie_value(cookie.name, cookie.value or "")
+        return without_domain
+    if isinstance(cookies, str | bytes) or not isinstance(cookies, Iterable):
+        raise TypeError(
+            "cookies takes a mapping, pairs or a cookie jar, "
+            f"not {type(cookies).__name__}; a whole field is headers={{'Cookie': …}}"
+        )
+    for name, value in cookies.items() if isinstance(cookies, Mapping) else cookies:
+        without_domain[name] = _cookie_value(name, value)
+    return without_domain
+
+
+def _cookie_value(name: Any, value: Any) -> str:
+    """Check a cookie that the user gave, and have its value masked in texts."""
+    value = _revealed(value)
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(f"cookie {name!r} takes a str or a Secret, not {type(value).__name__}")
+    if not name or _BAD_COOKIE_NAME.search(name):
+        raise ConfigError(f"{name!r} is not a cookie name")
+    if ";" in value:
+        raise ConfigError(
+            f"the value of cookie {name!r} holds a ';', which would begin another cookie"
+        )
+    check_headers([(b"Cookie", f"{name}={value}".encode())])
+    if is_credential_name(name) or len(value) >= _LEAST_COOKIE_SECRET:
+        remember(value)
+    return value
 
 
 def _choose_auth(auth: Any, defaults: Defaults, parsed: ParsedUrl) -> "httpx.Auth | None":
@@ -482,10 +585,9 @@ def make_auth(auth: Any) -> "httpx.Auth | None":
     if isinstance(auth, httpx.Auth):
         return auth
     if isinstance(auth, tuple) and len(auth) == 2:
-        from nbhttp.secrets import basic
-
-        user, password = auth
-        return basic(_as_text(user), password)
+        user, password = (_as_text(_revealed(part)) for part in auth)
+        remember(password)
+        return httpx.BasicAuth(user, password)
     if callable(auth):
         return _FunctionAuth.make(auth)
     raise TypeError(
@@ -502,13 +604,21 @@ class _FunctionAuth:
 
         class FunctionAuth(httpx.Auth):
             def auth_flow(self, request: httpx.Request) -> Any:
-                yield function(request)
+                signed = function(request)
+                if not isinstance(signed, httpx.Request):
+                    raise TypeError(
+                        "an auth function returns the request that it was given, "
+                        f"not {type(signed).__name__}"
+                    )
+                yield signed
 
         return FunctionAuth()
 
 
 def _as_text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    if not isinstance(value, str | bytes):
+        raise TypeError(f"auth takes text as user and password, not {type(value).__name__}")
+    return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 # The body
@@ -548,6 +658,8 @@ def _framed(body: bytes, content_type: bytes | None = None) -> RawHeaders:
 
 def _stream_framing(content: Any) -> RawHeaders:
     """Content-Length where a file tells its size, else chunked."""
+    if isinstance(content, TextIOBase):
+        raise TypeError("content takes a binary file: open it with mode 'rb'")
     if isinstance(content, Mapping) or not isinstance(content, Iterable | AsyncIterable):
         raise TypeError(
             "content takes str, bytes, a binary file or an iterable of bytes, "
@@ -572,6 +684,17 @@ def _remaining_bytes(content: Any) -> int | None:
     return end - here
 
 
+def _position(body: Body) -> int:
+    """Return where an open file stands; 0 for all else."""
+    if isinstance(body, bytes) or not (hasattr(body, "seek") and hasattr(body, "tell")):
+        return 0
+    try:
+        position: int = body.tell()
+    except (OSError, ValueError):
+        return 0
+    return position
+
+
 def _encode_form(data: Any, files: Any, boundary: dict[str, str]) -> tuple[RawHeaders, Body]:
     """Form fields and files, encoded by httpx."""
     import httpx
@@ -579,7 +702,13 @@ def _encode_form(data: Any, files: Any, boundary: dict[str, str]) -> tuple[RawHe
     if data is not None and not isinstance(data, Mapping):
         raise TypeError(f"data takes a mapping, str or bytes, not {type(data).__name__}")
     try:
-        request = httpx.Request("POST", "http://body", data=data, files=files, headers=boundary)
+        request = httpx.Request(
+            "POST",
+            "http://body",
+            data=_revealed_params(data),
+            files=_checked_files(files),
+            headers=boundary,
+        )
     except (TypeError, ValueError, AttributeError) as exc:
         raise TypeError(f"cannot encode the form: {exc}") from exc
     fields = [
@@ -590,6 +719,22 @@ def _encode_form(data: Any, files: Any, boundary: dict[str, str]) -> tuple[RawHe
     if isinstance(request.stream, httpx.ByteStream):
         return fields, request.read()
     return fields, request.stream  # type: ignore[return-value] # iterable both ways
+
+
+def _checked_files(files: Any) -> Any:
+    """Refuse what httpx would only trip over while it sends."""
+    if files is None:
+        return None
+    if not isinstance(files, Mapping | Sequence) or isinstance(files, str | bytes):
+        raise TypeError(f"files takes a mapping or pairs, not {type(files).__name__}")
+    for name, value in files.items() if isinstance(files, Mapping) else files:
+        content = value[1] if isinstance(value, tuple) else value
+        if isinstance(content, TextIOBase):
+            raise TypeError(f"files: {name!r} is a text file: open it with mode 'rb'")
+        if isinstance(value, tuple) and len(value) > 3:
+            for text in value[3].items():
+                check_headers([_field(*text)])
+    return files
 
 
 def _boundary_source(options: Mapping[str, Any]) -> dict[str, str]:

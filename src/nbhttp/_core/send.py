@@ -4,24 +4,22 @@ The order is httpx's: a redirection starts a new request; each request may be an
 authentication scheme with another; each of those is one exchange, for which a slot is taken.
 """
 
+import contextlib
+import re
 import time
+from collections.abc import AsyncIterable
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from nbhttp._core import events
 from nbhttp._core.callers import AuthFlow, Caller
-from nbhttp._core.engines import Choice, Purpose
+from nbhttp._core.engines import Purpose
 from nbhttp._core.live import Live
 from nbhttp._core.redirects import next_request
-from nbhttp._core.request import Prepared, check_headers
-from nbhttp._core.runtime import is_asyncio
+from nbhttp._core.request import Body, Prepared
 from nbhttp._core.translate import time_limit_error
-from nbhttp._engines.base import (
-    EngineRequest,
-    Head,
-    Phases,
-)
+from nbhttp._engines.base import EngineRequest, Head, Phases, RawHeaders
 from nbhttp._engines.decoding import decode_all
 from nbhttp.errors import (
     BodyTooLargeError,
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation", "announce", "fetch"]
 
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _request_numbers = count(1)
 
 
@@ -52,15 +51,13 @@ class Conversation:
     """
 
     __slots__ = (
-        "_auth_flow",
         "_caller",
         "_engines",
         "_is_stream",
-        "_on_asyncio",
         "_purpose",
         "_spent",
         "_state",
-        "choice",
+        "engine",
         "history",
         "live",
         "phases",
@@ -85,11 +82,10 @@ class Conversation:
         self._purpose = purpose
         self._is_stream = is_stream
         self._engines: EngineSet = state.engines.here()
-        self._on_asyncio = is_asyncio(self._engines.loop)
         self._spent = 0.0
         self.request = request
         self.sent_headers = request.headers
-        self.choice: Choice | None = None
+        self.engine = ""
         self.phases = Phases()
         self.queued = 0.0
         self.redirects: list[Redirect] = []
@@ -108,10 +104,13 @@ class Conversation:
         """
         first_origin = self.request.url.origin
         while True:
-            head, body, peer = await self._authenticated()
-            following = None
-            if self.request.follow_redirects:
-                following = next_request(self.request, head, first_origin)
+            if self.request.auth is None and not self._state.config.event_hooks:
+                head, body, peer = await self._exchange()
+            else:
+                head, body, peer = await self._authenticated()
+            if not 300 <= head.status < 400 or not self.request.follow_redirects:
+                return head, body, peer
+            following = next_request(self.request, head, first_origin)
             if following is None:
                 return head, body, peer
             await self._leave(head, body, following.request.url.text)
@@ -174,6 +173,8 @@ class Conversation:
             if self.live is not None:
                 await self.live.aclose()
                 self.live = None
+            if response is not None:
+                unsigned.rewind(f"{response.status_code}")
             self.request = unsigned.with_httpx(signed)
             _remember_credentials(self.request)
             answer = await self._hooked()
@@ -210,45 +211,40 @@ class Conversation:
 
     def _fields(self) -> list[tuple[bytes, bytes]]:
         """Return the request's fields with what the cookie jar adds."""
-        headers = self.request.headers
-        jar = self._state.defaults.jar
-        own = self.request.cookies
-        if not own and not jar.jar._cookies:  # type: ignore[attr-defined] # noqa: SLF001 - len() walks it
+        request, jar = self.request, self._state.defaults.jar
+        headers, own = request.headers, request.cookies
+        has_jar = bool(jar.jar._cookies)  # type: ignore[attr-defined] # noqa: SLF001 - len() walks it
+        if not own and not has_jar and request.jar is None:
             return headers
         pairs = [f"{name}={value}" for name, value in own]
-        names = {name for name, _ in own}
-        pairs += [
-            pair for pair in _jar_pairs(jar, self.request) if pair.partition("=")[0] not in names
-        ]
+        for more in (request.jar, jar):
+            if more is not None:
+                names = {pair.partition("=")[0] for pair in pairs}
+                pairs += [p for p in _jar_pairs(more, request) if p.partition("=")[0] not in names]
         if not pairs:
             return headers
         given = [value for name, value in headers if name.lower() == b"cookie"]
         value = b"; ".join([*given, "; ".join(pairs).encode("utf-8")])
-        check_headers([(b"Cookie", value)])
         return [*(f for f in headers if f[0].lower() != b"cookie"), (b"Cookie", value)]
 
     def _keep_cookies(self, head: Head) -> None:
-        for name, _ in head.headers:
-            if name.lower() == b"set-cookie":
-                import httpx
+        import httpx
 
-                response = httpx.Response(
-                    head.status, headers=head.headers, request=self.request.to_httpx()
-                )
-                self._state.defaults.jar.extract_cookies(response)
-                return
+        response = httpx.Response(
+            head.status, headers=head.headers, request=self.request.to_httpx()
+        )
+        self._state.defaults.jar.extract_cookies(response)
 
     # The exchange itself
 
     async def _exchange(self) -> tuple[Head, bytes, str | None]:
         request, state = self.request, self._state
-        choice = state.engines.choose(
-            request.url.origin, self._purpose, on_asyncio=self._on_asyncio
-        )
-        self.choice = choice
-        engine = self._engines.get(choice)
+        engine, usage = self._engines.select(state.engines, request.url.origin, self._purpose)
+        self.engine = engine.name
+        usage.number += 1
         self.sent_headers = self._fields()
-        await self._wait_in_queue()
+        if not state.gate.try_acquire():
+            await self._wait_in_queue()
         started = time.perf_counter()
         is_held = True
         try:
@@ -271,19 +267,18 @@ class Conversation:
             self._spent += time.perf_counter() - started
             if is_held:
                 state.gate.release()
-        self._keep_cookies(head)
-        if body:
-            body = self._decoded(head, body)
+        if head.has(b"set-cookie"):
+            self._keep_cookies(head)
+        if body and head.has(b"content-encoding"):
+            value = b", ".join(head.values(b"content-encoding")).decode("latin-1")
+            body = decode_all(body, value, max_size=request.max_body)
         return head, body, peer
 
     async def _wait_in_queue(self) -> None:
-        gate = self._state.gate
-        if gate.try_acquire():
-            return
         started = time.perf_counter()
         seconds = self.request.limits.queue
         try:
-            await gate.acquire(seconds)
+            await self._state.gate.acquire(seconds)
         except TimeoutError as exc:
             raise time_limit_error(seconds, "queue") from exc
         finally:
@@ -302,19 +297,20 @@ class Conversation:
             request.url.origin,
             request.url.target,
             headers,
-            body if isinstance(body, bytes) else self._caller.iterate(body),
+            self._framed(headers, body),
             limits.per_read if self._is_stream else limits.phases,
             total,
             request.is_replayable,
             request.extensions,
         )
 
-    def _decoded(self, head: Head, body: bytes) -> bytes:
-        codings = [v for k, v in head.headers if k.lower() == b"content-encoding"]
-        if not codings:
-            return body
-        value = b", ".join(codings).decode("latin-1")
-        return decode_all(body, value, max_size=self.request.max_body)
+    def _framed(self, headers: RawHeaders, body: Body) -> "bytes | AsyncIterable[bytes]":
+        """Return the body as engines take it: pieces, where it is to be sent in chunks."""
+        if not isinstance(body, bytes):
+            return self._caller.iterate(body)
+        if any(name.lower() == b"transfer-encoding" for name, _ in headers):
+            return self._caller.iterate([body] if body else [])
+        return body
 
     def _add(self, phases: Phases) -> None:
         mine = self.phases
@@ -352,7 +348,7 @@ class Conversation:
             timing=self.timing(),
             redirects=tuple(self.redirects),
             history=tuple(self.history),
-            engine="" if self.choice is None else self.choice.name,
+            engine=self.engine,
             peer=peer,
             withheld_from=self.withheld_from,
         )
@@ -425,7 +421,8 @@ def announce(state: "ClientState", request: Prepared) -> Any:
                 result=result,
             )
         )
-        state.request_id.reset(token)
+        with contextlib.suppress(ValueError):  # a stream closed from another task's context
+            state.request_id.reset(token)
 
     return finish
 
@@ -454,10 +451,13 @@ def _remember_credentials(request: Prepared) -> None:
 
 
 def _jar_pairs(jar: "httpx.Cookies", request: Prepared) -> list[str]:
-    """Return "name=value" of the jar's cookies that belong to this request (RFC 6265)."""
+    """Return "name=value" of the jar's cookies that belong to this request (RFC 6265 section 5.4).
+
+    What a server set is not ours to trust: one with a control character is left out.
+    """
     import httpx
 
     probe = httpx.Request(request.method, request.url.url)
     jar.set_cookie_header(probe)
     header = probe.headers.get("cookie", "")
-    return [pair for pair in header.split("; ") if pair]
+    return [pair for pair in header.split("; ") if pair and not _CONTROL.search(pair)]

@@ -24,6 +24,7 @@ __all__ = [
     "Origin",
     "PhaseLimits",
     "Phases",
+    "RawHeaders",
 ]
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -115,6 +116,18 @@ class Head:
     reason: bytes
     http_version: str
     headers: RawHeaders
+    _names: frozenset[bytes] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def has(self, name: bytes) -> bool:
+        """Whether there is a field of this name, given in lower case."""
+        names = self._names
+        if names is None:
+            names = self._names = frozenset([field_name.lower() for field_name, _ in self.headers])
+        return name in names
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return the values of the fields of this name, given in lower case, in order."""
+        return [v for k, v in self.headers if k.lower() == name] if self.has(name) else []
 
 
 @dataclass(slots=True)
