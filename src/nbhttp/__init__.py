@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         TimeoutError,
         TooManyRedirectsError,
     )
+    from nbhttp.logs import LoggerManager
     from nbhttp.result import Attempt, Redirect, RequestResult, Timing
     from nbhttp.sync import (
         HttpClient,
@@ -55,6 +56,7 @@ _HOMES = {
         "TimeoutError",
         "TooManyRedirectsError",
     ),
+    "nbhttp.logs": ("LoggerManager",),
     "nbhttp.result": ("Attempt", "Redirect", "RequestResult", "Timing"),
     "nbhttp.sync": (
         "HttpClient",
@@ -99,6 +101,7 @@ __all__ = [
     "ConnectError",
     "DecodeError",
     "HttpClient",
+    "LoggerManager",
     "MissingExtraError",
     "NbhttpError",
     "ProtocolError",

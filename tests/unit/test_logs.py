@@ -455,6 +455,20 @@ def test_intercept_takes_a_logger_in_and_gives_it_back(path: Path) -> None:
     assert (logger.level, logger.propagate, logger.handlers) == (logging.NOTSET, True, [])
 
 
+def test_lines_within_a_request_share_its_id(path: Path, demo: "DemoServer") -> None:
+    """What httpcore says about a request can be joined to it; other lines have no id."""
+    LoggerManager.configure("DEBUG", console=False, file=path)
+    LoggerManager.intercept("httpcore")
+    LoggerManager.logger().info("outside")
+    with nbhttp.HttpClient(demo.url, engine="httpx") as client:
+        client.get("/stations/1")
+    outside, *inside = rows(path)
+    assert "request_id" not in outside
+    assert {row["logger"].partition(".")[0] for row in inside} == {"nbhttp", "httpcore"}
+    during = inside[: [row["event"] for row in inside].index("request.finished") + 1]
+    assert len({row["request_id"] for row in during}) == 1
+
+
 def test_a_logger_that_was_silenced_stays_so(path: Path) -> None:
     """Its own level wins over ours."""
     logger = logging.getLogger("nbhttp.test.silenced")

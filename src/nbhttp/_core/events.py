@@ -4,6 +4,7 @@ Events are small, frozen and redacted. Nothing is built when nobody listens.
 """
 
 import logging
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,6 +18,7 @@ __all__ = [
     "RequestFinished",
     "RequestRetried",
     "RequestStarted",
+    "current_request_id",
     "everyone",
 ]
 
@@ -112,6 +114,9 @@ class RequestFinished:
 
 
 Event: TypeAlias = RequestStarted | RedirectFollowed | RequestRetried | RequestFinished
+
+current_request_id: ContextVar[str] = ContextVar("nbhttp_request_id", default="")
+"""The `request_id` of the call that this code runs for; "" outside of one, or when nobody listens."""
 
 _log = logging.getLogger("nbhttp")
 

@@ -33,7 +33,7 @@ class ClientState:
         name: Shows in logs and events; None numbers the clients of this process.
     """
 
-    request_id: ContextVar[str] = ContextVar("nbhttp_request_id", default="")
+    request_id: ContextVar[str] = events.current_request_id
 
     def __init__(self, config: ClientConfig, cookies: Any = None, name: str | None = None) -> None:
         self.config = config

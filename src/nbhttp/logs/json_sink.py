@@ -63,7 +63,7 @@ def _encodable(value: Any) -> Any:
 def text_line(entry: Entry) -> str:
     """The entry as a plain line, "time | level | logger | message", and its traceback below."""
     time = entry.time.isoformat(sep=" ", timespec="milliseconds")
-    line = f"{time} | {entry.level:<8} | {entry.logger} | {printable(entry.message)}"
+    line = f"{time} | {entry.level:<8} | {printable(entry.logger)} | {printable(entry.message)}"
     bound = "".join(f" {printable(f'{name}={v}')}" for name, v in entry.bound.items())
     return f"{line}{' |' if bound else ''}{bound}\n{traceback_text(entry)}"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TextIO
 
-from nbhttp._core.events import everyone
+from nbhttp._core.events import current_request_id, everyone
 from nbhttp.errors import ConfigError
 from nbhttp.logs.records import (
     LEVELS,
@@ -391,6 +391,8 @@ class LoggerManager:
         pipeline = cls._pipeline
         if pipeline is None:
             return
+        if request_id := current_request_id.get():
+            entry.fields["request_id"] = request_id
         context = _context.get()
         if context:
             entry.bound = {**redact_bound(context), **entry.bound}
