@@ -86,14 +86,14 @@ def resolve_timeout(timeout: TimeoutTypes) -> Limits:
     )
 
 
-def _seconds(value: float) -> float:
+def _seconds(value: float) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"a timeout takes seconds or None, not {value!r}")
     if math.isnan(value) or value <= 0:
         raise ConfigError(
             f"a timeout must be more than 0 seconds, not {value!r}; None waits forever"
         )
-    return float(value)
+    return None if math.isinf(value) else float(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +132,8 @@ class ClientConfig:
             _check_count("max_body", self.max_body, least=0)
         _check_engine(self)
         _check_verify(self.verify)
-        unknown = set(self.event_hooks) - {"request", "response"}
-        if unknown:
-            raise ConfigError(
-                f"event_hooks has {sorted(unknown)}; only 'request' and 'response' exist"
-            )
+        _check_hooks(self.event_hooks)
+        _check_transports(self)
         object.__setattr__(self, "limits", resolve_timeout(self.timeout))
 
 
@@ -145,6 +142,24 @@ def _check_count(name: str, value: int, *, least: int = 1) -> None:
         raise TypeError(f"{name} takes a whole number, not {value!r}")
     if value < least:
         raise ConfigError(f"{name} must be at least {least}, not {value}")
+
+
+def _check_hooks(hooks: "EventHooks") -> None:
+    unknown = set(hooks) - {"request", "response"}
+    if unknown:
+        raise ConfigError(f"event_hooks has {sorted(unknown)}; only 'request' and 'response' exist")
+    for name, functions in hooks.items():
+        if callable(functions) or not all(map(callable, functions)):
+            raise TypeError(f"event_hooks[{name!r}] takes a list of functions, not {functions!r}")
+
+
+def _check_transports(config: ClientConfig) -> None:
+    for transport in (config.transport, *(config.mounts or {}).values()):
+        if transport is not None and not hasattr(transport, "handle_async_request"):
+            raise TypeError(
+                f"a transport has to be an httpx.AsyncBaseTransport, not {transport!r}; "
+                "nbhttp's sync clients take async ones too"
+            )
 
 
 def _check_engine(config: ClientConfig) -> None:

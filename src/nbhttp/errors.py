@@ -104,18 +104,16 @@ class NbhttpError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own rebuilds from positional arguments alone and would drop the rest.
-        return (_rebuild, (type(self), self.args, self._picklable_state()))
+        # The state comes third, so that an error and the result that holds it may name each other.
+        return (_rebuild, (type(self), self.args), self._picklable_state())
 
     def _picklable_state(self) -> dict[str, Any]:
         return dict(self.__dict__)
 
 
-def _rebuild(
-    kind: type[NbhttpError], args: tuple[Any, ...], state: dict[str, Any]
-) -> NbhttpError:
+def _rebuild(kind: type[NbhttpError], args: tuple[Any, ...]) -> NbhttpError:
     error = kind.__new__(kind, *args)
     error.args = args
-    error.__dict__.update(state)
     return error
 
 

@@ -1,7 +1,6 @@
 """What a call gives back: the answer, or what went wrong, as one value."""
 
 import os
-import tempfile
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -345,17 +344,20 @@ class RequestResult:
             OSError: The file cannot be written.
         """
         from pathlib import Path
+        from secrets import token_hex
 
         self.raise_for_status()
         target = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:64]}.")
+        # Made with the permissions that any new file gets, which tempfile would narrow.
+        temporary = target.with_name(f".{target.name[:64]}.{token_hex(8)}.part")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:
                 file.write(self._body)
-            Path(temporary).chmod(0o666 & ~_umask())
-            Path(temporary).replace(target)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
         return target
 
@@ -513,9 +515,3 @@ class RequestResult:
         response.headers = httpx.Headers(head.headers)
         response.elapsed = timedelta(seconds=self._elapsed)
         return response
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

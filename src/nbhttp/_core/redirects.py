@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from nbhttp._core import urls
 from nbhttp._core.request import Body, Prepared
-from nbhttp._engines.base import Head, Origin
+from nbhttp._engines.base import Head, Origin, RawHeaders
 from nbhttp.errors import ConfigError, ProtocolError
 from nbhttp.redaction import is_credential_name, redact_url
 
@@ -54,21 +54,23 @@ def next_request(request: Prepared, head: Head, first_origin: Origin) -> Followi
         return None
     target = _resolve(request, location)
     method = _method(request.method, head.status)
-    headers = [f for f in request.headers if f[0].lower() != b"host"]
+    headers = request.headers
     body = request.body
     if method != request.method:
         headers = [f for f in headers if f[0].lower() not in _BODY_FIELDS]
         body = b""
-    elif not isinstance(body, bytes):
-        body = _rewound(body, head.status)
+    else:
+        request.rewind(str(head.status))
     is_crossing = target.origin != request.url.origin
-    kept = [f for f in headers if not _is_credential(f[0])] if is_crossing else headers
-    is_stripped = is_crossing and (len(kept) < len(headers) or request.auth is not None)
+    kept = _without_credentials(headers, target) if is_crossing else headers
+    is_stripped = is_crossing and (
+        len(kept) < len(headers) or request.auth is not None or bool(request.cookies)
+    )
     follow = replace(
         request,
         method=method,
         url=target,
-        headers=[(b"Host", target.host_field), *kept],
+        headers=kept,
         body=body,
         auth=None if is_crossing else request.auth,
         cookies=() if target.origin != first_origin else request.cookies,
@@ -114,8 +116,15 @@ def _method(method: str, status: int) -> str:
     return method
 
 
-def _is_credential(name: bytes) -> bool:
-    return name.lower() == b"cookie" or is_credential_name(name.decode("latin-1"))
+def _without_credentials(headers: RawHeaders, target: urls.ParsedUrl) -> RawHeaders:
+    """Return the fields that may go to another origin, with its Host."""
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name.lower() not in {b"host", b"cookie"}
+        and not is_credential_name(name.decode("latin-1"))
+    ]
+    return [(b"Host", target.host_field), *kept]
 
 
 def _extensions(request: Prepared, *, is_crossing: bool) -> dict[str, object] | None:
@@ -123,17 +132,3 @@ def _extensions(request: Prepared, *, is_crossing: bool) -> dict[str, object] | 
     if request.extensions is None:
         return None
     return {k: v for k, v in request.extensions.items() if not (is_crossing and k == "sni_hostname")}
-
-
-def _rewound(body: Body, status: int) -> Body:
-    """Go back to the start of a file; what cannot be sent again is refused."""
-    seek = getattr(body, "seek", None)
-    if seek is not None:
-        seek(0)
-        return body
-    if type(body).__name__ == "MultipartStream":  # httpx's: reads its files from their start
-        return body
-    raise ProtocolError(
-        f"the server answered {status}: the body is to be sent again, but it came from an iterator",
-        hint="pass the body as bytes or an open file, or ask the final URL",
-    )

@@ -37,6 +37,7 @@ def time_limit_error(seconds: float | None, phase: str) -> TimeoutError:
     hints = {
         "queue": "raise max_connections, or httpx.Timeout(pool=…)",
         "connect": "check the address, the VPN and the proxy; the host may be down",
+        "tls": "check that the port speaks TLS (https), and the network and proxy",
         "receive": "raise timeout=, or use stream_request() or download_file() for a long answer",
     }
     return TimeoutError(
@@ -140,9 +141,10 @@ def _limit_of(phase: str, limits: PhaseLimits) -> float | None:
 
 
 def _protocol_error(exc: BaseException, phases: Phases, received: int) -> RequestError:
-    text = str(exc)
-    if "disconnected without sending" in text:
-        return read_error(None, phases)
+    # h11 quotes the bytes that it refuses: they may hold a cookie.
+    text = str(exc).partition(": bytearray(")[0]
+    if "disconnected without sending" in text or "unexpectedly closed" in text:
+        return read_error(None, phases, received)
     if "peer closed connection without sending complete message body" in text:
         return read_error(None, Phases(running="receive"), received)
     return ProtocolError(
@@ -161,7 +163,7 @@ def _certificate_error(exc: ssl.SSLError, origin: Origin) -> ConnectError:
         hint = f"the certificate is for another name than {origin.host!r}; check the URL's host"
     elif "expired" in reason:
         hint = "the server's certificate has run out; its operator must renew it (or fix the clock)"
-    elif "self" in reason and "signed" in reason:
+    elif "self" in reason and "signed" in reason and "chain" not in reason:
         hint = "save the server's own certificate and pass it as verify='/path/cert.pem'"
     return ConnectError(
         f"the TLS certificate of {_authority(origin)} is not trusted: {reason}", hint=hint

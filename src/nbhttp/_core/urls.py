@@ -69,8 +69,6 @@ def _join(base: str, text: str) -> ParsedUrl:
     root = _make(base)
     # As httpx: always appended, so that "/items" below ".../v1" is ".../v1/items".
     path = root.raw_path.partition(b"?")[0].rstrip(b"/") + b"/" + url.raw_path.lstrip(b"/")
-    if not text or text.startswith("?"):
-        path = root.raw_path.partition(b"?")[0] + url.raw_path.lstrip(b"/")
     return parse(str(root.copy_with(raw_path=path)))
 
 

@@ -7,10 +7,10 @@ the fields through `check_head`, so that the same answers are refused whatever c
 import re
 from typing import NamedTuple
 
-from nbhttp._engines.base import RawHeaders
+from nbhttp._engines.base import Head, RawHeaders
 from nbhttp.errors import ProtocolError
 
-__all__ = ["BodyFraming", "ParsedHead", "check_head", "find_head_end", "parse_head"]
+__all__ = ["BodyFraming", "ParsedHead", "check_head", "check_text", "find_head_end", "parse_head"]
 
 # A lone LF ends a line too (RFC 9112 section 2.2); old servers send nothing else.
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
@@ -19,6 +19,8 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) (\d{3})(?: ([\t\x20-\x7e\x80-\xff]*))?
 _FIELD_LINE = re.compile(
     rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)\r?\n", re.MULTILINE
 )
+_MINOR_VERSION = re.compile(r"HTTP/1\.\d")
+_CONTROL = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
 _FOLD = re.compile(rb"\r?\n[\t ]+")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection"})
@@ -123,6 +125,30 @@ def check_head(
     if coding is None and length is None:
         return BodyFraming(None, is_chunked=False, keeps_alive=False)
     return BodyFraming(length, is_chunked=coding is not None, keeps_alive=keeps_alive)
+
+
+def check_text(head: Head) -> None:
+    """Refuse in a head that h11 has parsed what `parse_head` refuses: h11 lets more pass.
+
+    Sets the version that a minor version above ours is read as (RFC 9110 section 2.5).
+
+    Raises:
+        ProtocolError: The version is no HTTP/1.x or HTTP/2, or a control character stands in the
+            reason or in a field's value.
+    """
+    version = head.http_version
+    if version not in {"HTTP/1.1", "HTTP/2"}:
+        if _MINOR_VERSION.fullmatch(version) is None:
+            raise _bad_status_line(version.encode("ascii"))
+        head.http_version = "HTTP/1.0" if version == "HTTP/1.0" else "HTTP/1.1"
+    if _CONTROL.search(head.reason):
+        raise _bad_status_line(b"%b %d %b" % (version.encode("ascii"), head.status, head.reason))
+    for name, value in head.headers:
+        if _CONTROL.search(value):
+            raise ProtocolError(
+                f"a header field of the answer is invalid, near {_shown(name)}",
+                hint=_BAD_HEAD_HINT,
+            )
 
 
 def _framing_fields(headers: RawHeaders) -> tuple[int | None, bytes | None, bytes]:

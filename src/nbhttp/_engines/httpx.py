@@ -22,7 +22,7 @@ from nbhttp._engines.base import (
     Origin,
     Phases,
 )
-from nbhttp._engines.framing import check_head
+from nbhttp._engines.framing import check_head, check_text
 from nbhttp._engines.watch import WatchingBackend
 from nbhttp.errors import BodyTooLargeError, NbhttpError, RequestError
 
@@ -109,14 +109,22 @@ class HttpxEngine:
 
     async def aclose(self) -> None:
         """Close every connection."""
+        for connection in self._let_go():
+            await _close(connection)
+
+    def discard(self) -> None:
+        """Close every connection at once; see `Engine.discard`."""
+        for connection in self._let_go():
+            connection.watch.discard()
+
+    def _let_go(self) -> list[_Connection]:
         self._is_closed = True
         idle = [c for free in self._idle.values() for c in free]
         everything = [*idle, *self._busy, *self._shared.values()]
         self._idle.clear()
         self._busy.clear()
         self._shared.clear()
-        for connection in everything:
-            await _close(connection)
+        return everything
 
     # One exchange
 
@@ -136,7 +144,7 @@ class HttpxEngine:
     async def _send(
         self, connection: _Connection, request: EngineRequest, phases: Phases
     ) -> "_HttpcoreExchange":
-        connection.watch.begin(request.method)
+        connection.watch.begin(request.method, phases)
         started = time.perf_counter()
         try:
             response = await connection.pool.handle_async_request(
@@ -147,19 +155,19 @@ class HttpxEngine:
             self._note_running(phases, started)
             raise _translated(exc, request, phases) or exc from _cause(exc)
         connection.is_used = True
-        version = response.extensions.get("http_version", b"HTTP/1.1").decode("ascii")
         head = Head(
             response.status,
             response.extensions.get("reason_phrase", b""),
-            version,
+            response.extensions.get("http_version", b"HTTP/1.1").decode("ascii"),
             list(response.headers),
         )
         exchange = _HttpcoreExchange(self, connection, request, response, head, phases)
         try:
+            check_text(head)
             check_head(
                 request.method,
                 head.status,
-                version,
+                head.http_version,
                 head.headers,
                 max_bytes=self._settings.max_header_bytes,
                 max_fields=self._settings.max_header_fields,
@@ -173,7 +181,7 @@ class HttpxEngine:
     def _note_running(phases: Phases, started: float) -> None:
         """Book the time of the phase that failed."""
         spent = phases.connect + phases.tls + phases.send + phases.wait
-        if phases.running in {"connect", "tls", "send", "wait"}:
+        if phases.running in {"connect", "tls", "send", "wait", "receive"}:
             missing = max(0.0, time.perf_counter() - started - spent)
             setattr(phases, phases.running, getattr(phases, phases.running) + missing)
 
@@ -529,6 +537,9 @@ class TransportEngine:
     async def aclose(self) -> None:
         """Close the transport."""
         await self._transport.aclose()
+
+    def discard(self) -> None:
+        """Leave the transport to the user, whose it is."""
 
 
 class _TransportExchange:

@@ -12,16 +12,23 @@ from typing import Any
 import httpcore
 import httptools
 
+from nbhttp._core.runtime import discard_transport
+from nbhttp._engines.base import Phases
+from nbhttp.errors import ProtocolError
+
 __all__ = ["WatchingBackend"]
+
+_MAX_INTERIM = 100
 
 
 class _Framing:
     """httptools' callbacks: whether anything follows the end of the answer."""
 
-    __slots__ = ("is_complete", "is_head_request", "is_tainted", "parser")
+    __slots__ = ("interim", "is_complete", "is_head_request", "is_tainted", "parser")
 
     def __init__(self, *, is_head_request: bool) -> None:
         self.is_head_request = is_head_request
+        self.interim = 0
         self.is_complete = False
         self.is_tainted = False
         self.parser = httptools.HttpResponseParser(self)
@@ -47,6 +54,8 @@ class _Framing:
     def on_message_complete(self) -> None:
         if self.parser.get_status_code() >= 200:
             self.is_complete = True
+        else:
+            self.interim += 1
 
 
 class WatchingBackend(httpcore.AsyncNetworkBackend):
@@ -61,20 +70,32 @@ class WatchingBackend(httpcore.AsyncNetworkBackend):
         self._is_watching = is_watching
         self._stream: _WatchedStream | None = None
         self._framing = _Framing(is_head_request=False)
+        self._phases = Phases()
         self.has_received = False
 
-    def begin(self, method: str = "") -> None:
-        """Start to watch the answer to one request."""
+    def begin(self, method: str, phases: Phases) -> None:
+        """Start to watch the answer to one request; with its first byte, it is received."""
         self.has_received = False
         if self._is_watching:
             self._framing = _Framing(is_head_request=method == "HEAD")
+            self._phases = phases
 
     def received(self, data: bytes) -> None:
-        """Take note of what the connection received."""
-        if data:
-            self.has_received = True
-            if self._is_watching:
-                self._framing.feed(data)
+        """Take note of what the connection received.
+
+        Raises:
+            ProtocolError: The server sends one interim answer after the other.
+        """
+        if not data:
+            return
+        self.has_received = True
+        if not self._is_watching:
+            return
+        if self._phases.running == "wait":
+            self._phases.running = "receive"
+        self._framing.feed(data)
+        if self._framing.interim > _MAX_INTERIM:
+            raise ProtocolError(f"the server sent over {_MAX_INTERIM} interim answers")
 
     def is_clean(self) -> bool:
         """Whether nothing followed the last answer, up to now."""
@@ -116,6 +137,12 @@ class WatchingBackend(httpcore.AsyncNetworkBackend):
             await self._stream.aclose()
             self._stream = None
 
+    def discard(self) -> None:
+        """Close the connection at once, on asyncio."""
+        if self._stream is not None:
+            self._stream.discard()
+            self._stream = None
+
 
 class _WatchedStream(httpcore.AsyncNetworkStream):
     """One connection, or the TLS layer on it."""
@@ -138,6 +165,16 @@ class _WatchedStream(httpcore.AsyncNetworkStream):
         if not self._is_closed:
             self._is_closed = True
             await self._stream.aclose()
+
+    def discard(self) -> None:
+        """Close the transport below the layers of httpcore and anyio, which only close by await."""
+        self._is_closed = True
+        stream: Any = getattr(self._stream, "_stream", None)  # anyio's, of httpcore's
+        while hasattr(stream, "transport_stream"):  # anyio's TLS
+            stream = stream.transport_stream
+        transport = getattr(stream, "_transport", None)
+        if transport is not None:
+            discard_transport(transport)
 
     async def start_tls(
         self,
