@@ -1,0 +1,1 @@
+"""The parts of the task manager: loops, slots, records, threads, processes, workers that pull."""
