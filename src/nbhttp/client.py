@@ -3,50 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from nbhttp import config as defaults
 from nbhttp._core.callers import Caller, here
 from nbhttp._core.crossing import on_private_loop
+from nbhttp._core.face import Client
 from nbhttp._core.request import Prepared, build, build_item, bulk_items
 from nbhttp._core.send import Conversation, announce, fetch
 from nbhttp._core.state import ClientState
 from nbhttp.bulk import BulkResult, map_bounded
-from nbhttp.config import ClientConfig
 from nbhttp.errors import NbhttpError
 from nbhttp.result import RequestResult
 from nbhttp.types import (
     UNSET,
-    AuthTypes,
-    CertTypes,
-    CookieTypes,
-    EngineName,
-    EventHooks,
     HeaderTypes,
     MapItem,
     ParamTypes,
-    ProxyTypes,
     RequestOptions,
     StreamOptions,
-    Subscriber,
     TimeoutTypes,
     Unset,
-    Unsubscribe,
     UrlTypes,
-    VerifyTypes,
 )
 
 if TYPE_CHECKING:
-    import httpx
-
     from nbhttp._core.live import LiveResponse
 
 __all__ = ["AsyncHttpClient"]
 
 
-class AsyncHttpClient:
+class AsyncHttpClient(Client):
     """Sends HTTP requests and gives back what happened as values.
 
     One client may be used from any number of event loops (asyncio and trio), threads and cells at
@@ -101,58 +90,6 @@ class AsyncHttpClient:
         200
     """
 
-    def __init__(
-        self,
-        base_url: UrlTypes = "",
-        timeout: TimeoutTypes = defaults.DEFAULT_TIMEOUT_S,
-        headers: HeaderTypes | None = None,
-        verify: VerifyTypes = True,
-        *,
-        params: ParamTypes | None = None,
-        cookies: CookieTypes | None = None,
-        auth: AuthTypes | None = None,
-        follow_redirects: bool = True,
-        max_redirects: int = defaults.DEFAULT_MAX_REDIRECTS,
-        http2: bool = False,
-        proxy: ProxyTypes | None = None,
-        mounts: Mapping[str, httpx.AsyncBaseTransport | None] | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        cert: CertTypes | None = None,
-        trust_env: bool = True,
-        event_hooks: EventHooks | None = None,
-        max_connections: int = defaults.DEFAULT_MAX_CONNECTIONS,
-        max_body: int | None = defaults.DEFAULT_MAX_BODY,
-        max_header_bytes: int = defaults.MAX_HEADER_BYTES,
-        max_header_fields: int = defaults.MAX_HEADER_FIELDS,
-        keepalive_expiry: float = defaults.DEFAULT_KEEPALIVE_S,
-        engine: EngineName = "auto",
-        name: str | None = None,
-    ) -> None:
-        settings = ClientConfig(
-            base_url=str(base_url),
-            timeout=timeout,
-            headers=headers,
-            verify=verify,
-            params=params,
-            auth=auth,
-            follow_redirects=follow_redirects,
-            max_redirects=max_redirects,
-            http2=http2,
-            proxy=proxy,
-            mounts=mounts,
-            transport=transport,
-            cert=cert,
-            trust_env=trust_env,
-            event_hooks=event_hooks or {},
-            max_connections=max_connections,
-            max_body=max_body,
-            max_header_bytes=max_header_bytes,
-            max_header_fields=max_header_fields,
-            keepalive_expiry=keepalive_expiry,
-            engine=engine,
-        )
-        self._state = ClientState(settings, cookies, name)
-
     # Requests
 
     async def request(
@@ -206,7 +143,7 @@ class AsyncHttpClient:
 
     async def map(
         self,
-        requests: "Iterable[MapItem] | AsyncIterable[MapItem]",
+        requests: Iterable[MapItem] | AsyncIterable[MapItem],
         *,
         concurrency: int = defaults.DEFAULT_CONCURRENCY,
     ) -> BulkResult[RequestResult]:
@@ -258,35 +195,6 @@ class AsyncHttpClient:
 
     # Life
 
-    def subscribe(self, callback: Subscriber) -> Unsubscribe:
-        """Have `callback(event)` called for each event of this client.
-
-        Returns:
-            A function that ends the subscription.
-
-        Raises:
-            TypeError: `callback` cannot be called.
-        """
-        return self._state.events.subscribe(callback)
-
-    def cancel_all(self) -> int:
-        """Cancel everything in flight or queued; from any thread or widget callback.
-
-        The calls raise `asyncio.CancelledError`, in trio too; the client stays usable.
-
-        Returns:
-            How many calls were told to end.
-        """
-        return self._state.cancel_all()
-
-    def engine_report(self) -> str:
-        """Say which engine served how many requests, and why."""
-        rows = [
-            f"{number:>7,}  {engine}: {reason}"
-            for engine, reason, number in self._state.engines.report()
-        ]
-        return "\n".join(rows) or "nothing has been sent yet"
-
     async def aclose(self) -> None:
         """Close the connections; a later request opens new ones."""
         await self._state.engines.aclose()
@@ -302,46 +210,23 @@ class AsyncHttpClient:
     ) -> None:
         await self.aclose()
 
-    # What every request gets
-
-    @property
-    def name(self) -> str:
-        """What logs and events call this client."""
-        return self._state.name
-
-    @property
-    def base_url(self) -> str:
-        """What relative URLs are appended to; "" for none."""
-        return self._state.defaults.base_url
-
-    @property
-    def headers(self) -> httpx.Headers:
-        """The fields sent with every request; changes count from the next one on."""
-        return self._state.defaults.headers
-
-    @property
-    def cookies(self) -> httpx.Cookies:
-        """The cookie jar: what servers have set and what was given with a domain."""
-        return self._state.defaults.jar
-
-    def __repr__(self) -> str:
-        from nbhttp.redaction import redact_url
-
-        base = f" {redact_url(self.base_url)}" if self.base_url else ""
-        return f"<{type(self).__name__} {self.name}{base}>"
-
     # Private
+
+    @classmethod
+    def _over(cls, state: ClientState) -> Self:
+        """Return a client over the state of another one: the same cookies, limits, connections."""
+        client = cls.__new__(cls)
+        client._state = state  # noqa: SLF001 - a constructor
+        return client
 
     async def _send(
         self, request: Prepared, caller: Caller = here, *, keeps_cookies: bool = True
     ) -> RequestResult:
         state = self._state if keeps_cookies else self._state.with_fresh_cookies()
-        with state.in_flight():
+        with state.in_flight(request):
             return await fetch(state, request, caller)
 
-    async def _map(
-        self, items: Any, concurrency: int, caller: Caller
-    ) -> BulkResult[RequestResult]:
+    async def _map(self, items: Any, concurrency: int, caller: Caller) -> BulkResult[RequestResult]:
         state = self._state
 
         async def send(item: Any) -> RequestResult:
@@ -349,7 +234,7 @@ class AsyncHttpClient:
             return await fetch(state, request, caller, "bulk")
 
         pull = None if caller is here else caller.run
-        with state.in_flight():
+        with state.in_flight("the map"):
             return await map_bounded(items, send, concurrency=concurrency, pull=pull)
 
     @contextlib.asynccontextmanager
@@ -400,7 +285,7 @@ class AsyncHttpClient:
         import time
 
         started = time.perf_counter()
-        with self._state.in_flight():
+        with self._state.in_flight(conversation.request):
             try:
                 return await conversation.run()
             except NbhttpError as exc:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import signal
+import threading
 from collections.abc import AsyncIterable, Coroutine, Iterable, Iterator
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-from nbhttp._core.loopthread import LoopThread
+from nbhttp._core.face import Client
+from nbhttp._core.loopthread import outlet
 from nbhttp._core.request import build, bulk_items
 from nbhttp.bulk import BulkResult
 from nbhttp.client import AsyncHttpClient
@@ -22,14 +26,10 @@ from nbhttp.types import (
     MapItem,
     RequestOptions,
     StreamOptions,
-    Subscriber,
-    Unsubscribe,
     UrlTypes,
 )
 
 if TYPE_CHECKING:
-    import httpx
-
     from nbhttp._core.synclive import SyncLiveResponse
 
 __all__ = [
@@ -48,18 +48,14 @@ __all__ = [
 T = TypeVar("T")
 
 
-class HttpClient:
+class HttpClient(Client):
     """`AsyncHttpClient` for code without `await`: the same arguments, names and results.
 
     Works in a notebook cell (inside a running loop), a REPL, a script and from several threads at
     once. Stopping the cell cancels the request in flight and leaves the client usable.
 
     Args:
-        *args: As `AsyncHttpClient`.
-        **kwargs: As `AsyncHttpClient`.
-
-    Attributes:
-        aio: The `AsyncHttpClient` underneath, with the same cookies and limits.
+        base_url: This and all others: see `AsyncHttpClient`.
 
     Examples:
         >>> from nbhttp import HttpClient
@@ -69,8 +65,10 @@ class HttpClient:
         200
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.aio = AsyncHttpClient(*args, **kwargs)
+    @functools.cached_property
+    def aio(self) -> AsyncHttpClient:
+        """The async client over the same state."""
+        return AsyncHttpClient._over(self._state)  # noqa: SLF001 - the other half of one client
 
     def request(
         self, method: str, url: UrlTypes, **options: Unpack[RequestOptions]
@@ -115,7 +113,7 @@ class HttpClient:
         """Send many requests, `concurrency` at a time; see `AsyncHttpClient.map`."""
         client = self.aio
         items = bulk_items(client._state.defaults, requests, concurrency)  # noqa: SLF001 - the other half of one client
-        results: BulkResult[RequestResult] = LoopThread.get().call(
+        results: BulkResult[RequestResult] = outlet().call(
             lambda caller: client._map(items, concurrency, caller)  # noqa: SLF001
         )
         return results
@@ -134,21 +132,9 @@ class HttpClient:
         with open_live(self.aio._stream_context, method, url, options) as response:  # noqa: SLF001 - the other half of one client
             yield response
 
-    def subscribe(self, callback: Subscriber) -> Unsubscribe:
-        """Have `callback(event)` called, on the private loop's thread; see `AsyncHttpClient`."""
-        return self.aio.subscribe(callback)
-
-    def cancel_all(self) -> int:
-        """Cancel everything in flight or queued; see `AsyncHttpClient.cancel_all`."""
-        return self.aio.cancel_all()
-
-    def engine_report(self) -> str:
-        """Say which engine served how many requests, and why."""
-        return self.aio.engine_report()
-
     def close(self) -> None:
         """Close the connections; a later request opens new ones."""
-        LoopThread.get().call(lambda _: self.aio.aclose())
+        outlet().call(lambda _: self.aio.aclose())
 
     def __enter__(self) -> Self:
         return self
@@ -161,36 +147,13 @@ class HttpClient:
     ) -> None:
         self.close()
 
-    @property
-    def name(self) -> str:
-        """What logs and events call this client."""
-        return self.aio.name
-
-    @property
-    def base_url(self) -> str:
-        """What relative URLs are appended to; "" for none."""
-        return self.aio.base_url
-
-    @property
-    def headers(self) -> httpx.Headers:
-        """The fields sent with every request; changes count from the next one on."""
-        return self.aio.headers
-
-    @property
-    def cookies(self) -> httpx.Cookies:
-        """The cookie jar: what servers have set and what was given with a domain."""
-        return self.aio.cookies
-
-    def __repr__(self) -> str:
-        return repr(self.aio).replace("AsyncHttpClient", "HttpClient", 1)
-
 
 def _send(
     client: AsyncHttpClient, method: str, url: UrlTypes, options: Any, *, keeps_cookies: bool = True
 ) -> RequestResult:
     request = build(client._state.defaults, method, url, options)  # noqa: SLF001 - the other half of one client
     send = client._send  # noqa: SLF001
-    result: RequestResult = LoopThread.get().call(
+    result: RequestResult = outlet().call(
         lambda caller: send(request, caller, keeps_cookies=keeps_cookies)
     )
     return result
@@ -280,25 +243,65 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def _run_nested(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
-    import nest_asyncio2
-
-    try:
-        nest_asyncio2.apply(loop)
-    except ValueError as exc:
+    if not isinstance(loop, asyncio.BaseEventLoop):  # asked first: applying patches asyncio
         coroutine.close()
-        raise RuntimeError(
+        raise RuntimeError(  # noqa: TRY004 - the loop is no argument
             f"{type(loop).__module__.partition('.')[0]}'s event loop cannot be nested; "
             "await the coroutine, or call the sync client, which needs no loop of its own"
-        ) from exc
+        )
+    import nest_asyncio2
+
+    nest_asyncio2.apply(loop)
     task = loop.create_task(coroutine)
-    try:
-        return loop.run_until_complete(task)
-    except BaseException:
-        if not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                loop.run_until_complete(task)
-        raise
+    with _Interrupt(loop, task) as interrupt:
+        try:
+            return loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            if interrupt.has_come:
+                raise KeyboardInterrupt from None
+            raise
+        except BaseException:
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    loop.run_until_complete(task)
+            raise
+
+
+class _Interrupt:
+    """Turns SIGINT into the cancellation of a task, as `asyncio.run` does.
+
+    KeyboardInterrupt would rise in whatever runs on the loop at that moment, such as a task of the
+    notebook's kernel, which would not survive it. A second signal is for code that does not end
+    when it is cancelled: it rises where that code is.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+        self._loop = loop
+        self._task = task
+        self._previous: Any = None
+        self.has_come = False
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._on_signal)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if self.has_come or self._task.done():
+            raise KeyboardInterrupt
+        self.has_come = True
+        self._loop.call_soon_threadsafe(self._task.cancel)
 
 
 def _is_trio_running() -> bool:

@@ -5,13 +5,18 @@ engines for each event loop it is used on. Its connections are closed when the l
 client is closed or collected, whichever comes first.
 """
 
-import contextlib
 import threading
 import weakref
 from typing import Any, NamedTuple
 
 from nbhttp._core.proxies import EnvironmentProxies, MountTable, make_proxy
-from nbhttp._core.runtime import call_threadsafe, current_loop, is_asyncio, spawn
+from nbhttp._core.runtime import (
+    call_threadsafe,
+    current_loop,
+    is_asyncio,
+    spawn,
+    wait_for_end_of,
+)
 from nbhttp._core.tls import context_for
 from nbhttp._engines.base import Engine, EngineSettings, Origin
 from nbhttp.config import ClientConfig
@@ -105,22 +110,34 @@ class EngineSet:
 
     async def aclose(self) -> None:
         """Close every engine but the user's own transports; to be awaited on the loop."""
-        engines, self._engines = self._engines, {}
-        for engine in engines.values():
-            if engine.name != "transport":
-                await engine.aclose()
+        for engine in self._let_go():
+            await engine.aclose()
+
+    async def end(self) -> None:
+        """Close every engine for good: the loop is ending."""
+        self.has_ended = True
+        await self.aclose()
 
     def close_soon(self) -> None:
         """Close every engine, from any thread and whether or not the loop still runs."""
-        if not has_ended(self.loop):
-            with contextlib.suppress(RuntimeError):
+        try:
+            if self.on_asyncio:
+                call_threadsafe(self.loop, self._discard)
+            else:
                 call_threadsafe(self.loop, spawn, self.loop, self.aclose)
-                return
-        engines, self._engines = self._engines, {}
-        for engine in engines.values():
-            discard = getattr(engine, "discard", None)
-            if discard is not None:
-                discard()
+        except RuntimeError:  # the loop has ended
+            self.has_ended = True
+            self._discard()
+
+    def _discard(self) -> None:
+        for engine in self._let_go():
+            engine.discard()
+
+    def _let_go(self) -> list[Engine]:
+        engines = [engine for engine in self._engines.values() if engine.name != "transport"]
+        self._engines = {}
+        self._selected = {}
+        return engines
 
 
 class Engines:
@@ -146,9 +163,11 @@ class Engines:
         if config.verify is not True or config.cert is not None:
             self._settings.ssl_context(("http/1.1",))
         self._environment = EnvironmentProxies() if config.trust_env else None
-        self._sets: dict[int, EngineSet] = {}
-        self._lock = threading.Lock()
+        self._sets: dict[int, EngineSet] = {}  # by the id of the loop
+        weakref.finalize(self, _close_all, self._sets).atexit = False
+        weakref.finalize(self, _close_ended, self._sets)  # at exit too: asyncio would warn
         self._last: EngineSet | None = None
+        self._lock = threading.Lock()
 
     def choose(self, origin: Origin, purpose: Purpose, *, on_asyncio: bool) -> Choice:
         """Choose the engine for a request.
@@ -204,19 +223,7 @@ class Engines:
         with self._lock:
             _close_ended(self._sets)
             self._sets[id(loop)] = mine
-        # Neither the loop nor what waits for its end keeps the client's connections alive.
-        weak = weakref.ref(mine)
-        sets = self._sets
-
-        async def end() -> None:
-            engines = weak()
-            if engines is not None:
-                engines.has_ended = True
-                if sets.get(id(loop)) is engines:
-                    del sets[id(loop)]
-                await engines.aclose()
-
-        at_end_of(loop, end)
+        wait_for_end_of(loop, mine)
         return mine
 
     def after_fork(self) -> None:
@@ -267,6 +274,6 @@ def _close_all(sets: dict[int, EngineSet]) -> None:
 def _close_ended(sets: dict[int, EngineSet]) -> None:
     """Close the connections of loops that ended without a chance to do it."""
     for key, each in list(sets.items()):
-        if has_ended(each.loop):
+        if each.has_ended or (each.on_asyncio and each.loop.is_closed()):
             del sets[key]
             each.close_soon()

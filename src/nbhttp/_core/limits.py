@@ -1,8 +1,7 @@
 """The gate: how many exchanges one client runs at once, over all loops and threads."""
 
-import os
 import threading
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from nbhttp._core.runtime import sleeper
@@ -11,14 +10,13 @@ __all__ = ["Gate"]
 
 
 class _Waiter:
-    """One call in the queue; `state` changes only under the gate's lock."""
+    """One call in the queue; `is_granted` changes only under the gate's lock."""
 
-    __slots__ = ("is_abandoned", "is_granted", "wake")
+    __slots__ = ("is_granted", "wake")
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.wake = wake
         self.is_granted = False
-        self.is_abandoned = False
 
 
 class Gate:
@@ -34,15 +32,15 @@ class Gate:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what is held and who waits: in a forked process both are the parent's."""
         # Re-entrant: a coroutine that the garbage collector ends may release a slot in the
         # middle of a locked line of the same thread.
         self._lock = threading.RLock()
-        self._reset()
-
-    def _reset(self) -> None:
         self._free = self.capacity
-        self._queue: deque[_Waiter] = deque()
-        self._pid = os.getpid()
+        self._queue: OrderedDict[_Waiter, None] = OrderedDict()
 
     @property
     def held(self) -> int:
@@ -52,14 +50,11 @@ class Gate:
     @property
     def queued(self) -> int:
         """Calls that wait for a slot."""
-        with self._lock:
-            return sum(1 for w in self._queue if not w.is_abandoned)
+        return len(self._queue)
 
     def try_acquire(self) -> bool:
         """Take a slot if one is free; False otherwise."""
         with self._lock:
-            if self._pid != os.getpid():  # forked: what was held belongs to the parent
-                self._reset()
             if self._free:
                 self._free -= 1
                 return True
@@ -74,15 +69,13 @@ class Gate:
         Raises:
             TimeoutError: The built-in one: no slot within `timeout`.
         """
-        if self.try_acquire():
-            return
         wake, wait = sleeper()
         waiter = _Waiter(wake)
         with self._lock:
-            if self._free:  # released meanwhile
+            if self._free:
                 self._free -= 1
                 return
-            self._queue.append(waiter)
+            self._queue[waiter] = None
         try:
             await wait(timeout)
         except BaseException:
@@ -93,12 +86,11 @@ class Gate:
         """Give a slot back; the first in the queue gets it."""
         while True:
             with self._lock:
-                if self._pid != os.getpid():
+                if not self._queue:
+                    # A slot taken before a fork is not ours to give back.
+                    self._free = min(self._free + 1, self.capacity)
                     return
-                waiter = self._next_waiter()
-                if waiter is None:
-                    self._free += 1
-                    return
+                waiter, _ = self._queue.popitem(last=False)
                 waiter.is_granted = True
             try:
                 waiter.wake()
@@ -106,16 +98,9 @@ class Gate:
                 continue
             return
 
-    def _next_waiter(self) -> _Waiter | None:
-        while self._queue:
-            waiter = self._queue.popleft()
-            if not waiter.is_abandoned:
-                return waiter
-        return None
-
     def _abandon(self, waiter: _Waiter) -> None:
         with self._lock:
-            waiter.is_abandoned = True
+            self._queue.pop(waiter, None)
             was_granted = waiter.is_granted
         if was_granted:
             self.release()

@@ -12,7 +12,7 @@ from nbhttp._engines.base import Exchange, Head
 from nbhttp._engines.decoding import make_decoder
 
 if TYPE_CHECKING:
-    from nbhttp._core.state import ClientState
+    from nbhttp._core.state import ClientState, Flight
 
 __all__ = ["Live", "LiveResponse"]
 
@@ -32,6 +32,7 @@ class Live:
         self._loop = loop
         self._is_open = True
         self._is_cancelled = False
+        self.flight: Flight | None = None  # the read under way
         state.lives.add(self)
 
     async def read(self) -> bytes:
@@ -43,12 +44,15 @@ class Live:
         """
         if self._is_cancelled:
             raise asyncio.CancelledError("cancelled by cancel_all()")
+        self.flight = self._state.in_flight("a read of the stream")
         try:
-            with self._state.in_flight():
+            with self.flight:
                 piece = await self.exchange.read()
         except BaseException:
             await self.aclose()
             raise
+        finally:
+            self.flight = None
         self.received += len(piece)
         return piece
 
@@ -83,15 +87,20 @@ class Live:
             self._state.gate.release()
 
     def cancel(self) -> None:
-        """End it from any thread: the read under way, or the next one, is cancelled."""
-        self._is_cancelled = True
+        """End it from any thread: the read under way, or the next one, raises CancelledError."""
         with contextlib.suppress(RuntimeError):  # its loop has ended
-            call_threadsafe(self._loop, self._close_soon)
+            call_threadsafe(self._loop, self._cancel)
 
-    def _close_soon(self) -> None:
+    def _cancel(self) -> None:
         from nbhttp._core.runtime import spawn
 
-        spawn(self._loop, self.aclose)
+        if not self._is_open:
+            return
+        self._is_cancelled = True
+        if self.flight is not None:
+            self.flight.cancel()
+        else:
+            spawn(self._loop, self.aclose)
 
 
 def content_codings(head: Head) -> list[str]:
@@ -154,9 +163,7 @@ class _Stream(httpx.AsyncByteStream):
         await self._live.aclose()
 
 
-async def rechunked(
-    pieces: AsyncIterator[bytes], chunk_size: int | None
-) -> AsyncIterator[bytes]:
+async def rechunked(pieces: AsyncIterator[bytes], chunk_size: int | None) -> AsyncIterator[bytes]:
     """Yield the same bytes in pieces of exactly `chunk_size` but the last; None: as they come."""
     if chunk_size is None:
         async for piece in pieces:
@@ -173,4 +180,3 @@ async def rechunked(
                 yield view[start : start + chunk_size]
     if held:
         yield bytes(held)
-

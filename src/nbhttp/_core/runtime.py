@@ -1,11 +1,24 @@
 """The few places where asyncio and trio differ."""
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, Protocol
 
-__all__ = ["call_threadsafe", "current_loop", "is_asyncio", "sleeper", "spawn", "time_limit"]
+__all__ = [
+    "Ending",
+    "at_end_of",
+    "call_threadsafe",
+    "current_loop",
+    "discard_transport",
+    "is_asyncio",
+    "sleeper",
+    "spawn",
+    "time_limit",
+    "wait_for_end_of",
+]
 
 
 def current_loop() -> Any:
@@ -58,6 +71,77 @@ def spawn(loop: Any, function: Callable[[], Awaitable[None]]) -> None:
     import trio
 
     trio.lowlevel.spawn_system_task(function)
+
+
+class Ending(Protocol):
+    """What wants to know that its loop ends."""
+
+    async def end(self) -> None:
+        """Take note; runs on the loop."""
+
+
+class _End:
+    """Waits for the end of one event loop.
+
+    asyncio.run and trio.run close the async generators that are still open at their end. That is
+    the one hook that both have, so a generator waits for it.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
+        # Weak: what waits for a loop's end must not live as long as the loop.
+        self.members: weakref.WeakSet[Ending] = weakref.WeakSet()
+        self._keeper = self._keep()
+        with contextlib.suppress(StopIteration):  # it has come to its `yield`
+            self._keeper.__anext__().send(None)
+
+    async def _keep(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            if _ends.get(id(self.loop)) is self:
+                del _ends[id(self.loop)]
+            for member in list(self.members):
+                await member.end()
+
+
+_ends: dict[int, _End] = {}
+
+
+def wait_for_end_of(loop: Any, member: Ending) -> None:
+    """Have `await member.end()` run on `loop`, the running one, when it ends.
+
+    A loop that is closed by hand, without `shutdown_asyncgens()`, ends without it.
+    """
+    end = _ends.get(id(loop))
+    if end is None or end.loop is not loop:
+        for key, other in list(_ends.items()):
+            if is_asyncio(other.loop) and other.loop.is_closed():
+                _ends.pop(key, None)
+        end = _ends[id(loop)] = _End(loop)
+    end.members.add(member)
+
+
+def at_end_of(loop: Any) -> object:
+    """Return what waits for the end of `loop`, to be kept from being freed."""
+    end = _ends.get(id(loop))
+    return end, list(end.members) if end is not None else []
+
+
+def discard_transport(transport: Any) -> None:
+    """Close an asyncio transport now, also when its loop has ended and cannot do it.
+
+    asyncio leaves the sockets of a closed loop open and warns when they are collected.
+    """
+    tls = getattr(transport, "_ssl_protocol", None)
+    inner = getattr(tls, "_transport", None)
+    with contextlib.suppress(RuntimeError):  # "Event loop is closed", after it let go of the socket
+        transport.abort()
+    loop = getattr(inner or transport, "_loop", None)
+    lose = getattr(inner or transport, "_call_connection_lost", None)
+    if lose is not None and loop is not None and loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # a protocol that tells its loop
+            lose(None)
 
 
 Wake = Callable[[], None]
@@ -143,9 +227,10 @@ class time_limit:  # noqa: N801 - used like a function, as asyncio.timeout is
             return None
         if isinstance(self._scope, asyncio.Timeout):
             try:
-                return await self._scope.__aexit__(*exc_info)
+                await self._scope.__aexit__(*exc_info)
             finally:
                 self.is_passed = self._scope.expired()
+            return None
         swallowed: bool = self._scope.__exit__(*exc_info)
         if self._scope.cancelled_caught:
             self.is_passed = True

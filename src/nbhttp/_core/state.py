@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import os
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable
 from contextvars import ContextVar
 from itertools import count
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbhttp._core import events
 from nbhttp._core.engines import Engines
@@ -18,7 +21,11 @@ from nbhttp._core.request import Defaults
 from nbhttp._core.runtime import call_threadsafe, current_loop, is_asyncio
 from nbhttp.config import ClientConfig
 
-__all__ = ["ClientState"]
+if TYPE_CHECKING:
+    from nbhttp._core.live import Live
+    from nbhttp._core.request import Prepared
+
+__all__ = ["ClientState", "Flight"]
 
 _names = count(1)
 _TICK_S = 0.1
@@ -42,45 +49,19 @@ class ClientState:
         self.gate = Gate(config.max_connections)
         self.events = events.EventHub(parent=events.everyone)
         self.engines = Engines(config)
-        self.is_closed = False
-        self.lives: set[Any] = set()
-        self._in_flight: dict[object, _Cancel] = {}
+        self.lives: set[Live] = set()
+        self._in_flight: set[Flight] = set()
+        _watch_forks(self)
 
-    @contextlib.contextmanager
-    def in_flight(self) -> Iterator[None]:
-        """Make the block end by `cancel_all()`, and a foreign loop wake for an interrupt."""
-        loop = current_loop()
-        key = object()
-        if not is_asyncio(loop):
-            with self._trio_in_flight(key, loop):
-                yield
-            return
-        task = asyncio.current_task()
-        self._in_flight[key] = _Cancel(loop, task.cancel if task else None)
-        ticker = _Ticker.of(loop)
-        if ticker is not None:
-            ticker.begin()
-        try:
-            yield
-        finally:
-            del self._in_flight[key]
-            if ticker is not None:
-                ticker.end()
+    def in_flight(self, what: Prepared | str) -> Flight:
+        """Make the `with` block end by `cancel_all()`, and a foreign loop wake for an interrupt.
 
-    @contextlib.contextmanager
-    def _trio_in_flight(self, key: object, loop: Any) -> Iterator[None]:
-        import trio
+        Args:
+            what: What a cancelled block was about, for the note that its CancelledError carries.
+        """
+        return Flight(self._in_flight, what)
 
-        with trio.CancelScope() as scope:
-            self._in_flight[key] = _Cancel(loop, scope.cancel)
-            try:
-                yield
-            finally:
-                del self._in_flight[key]
-        if scope.cancelled_caught:
-            raise asyncio.CancelledError("cancelled by cancel_all()")
-
-    def with_fresh_cookies(self) -> "ClientState":
+    def with_fresh_cookies(self) -> ClientState:
         """Return the same state with an empty cookie jar, for one call that leaves none behind."""
         other = copy.copy(self)
         other.defaults = self.defaults.with_fresh_jar()
@@ -88,28 +69,110 @@ class ClientState:
 
     def cancel_all(self) -> int:
         """Cancel what is in flight, from any thread; return how many calls that were."""
-        calls, lives = list(self._in_flight.values()), list(self.lives)
+        lives = list(self.lives)
+        reads = {live.flight for live in lives}
+        flights = [flight for flight in list(self._in_flight) if flight not in reads]
         for live in lives:
             live.cancel()
-        for call in calls:
-            call()
-        return max(len(calls), len(lives))
+        for flight in flights:
+            flight.cancel()
+        return len(lives) + len(flights)
+
+    def after_fork(self) -> None:
+        """Leave to the parent what is the parent's, in a forked process."""
+        self.gate.reset()
+        self.engines.after_fork()
+        self.lives.clear()
+        self._in_flight.clear()
 
 
-class _Cancel:
-    """How to end one call."""
+class Flight:
+    """One call in flight on one loop; a context manager around it."""
 
-    __slots__ = ("_cancel", "_loop")
+    __slots__ = ("_all", "_cancel_task", "_loop", "_scope", "_ticker", "_what", "is_cancelled")
 
-    def __init__(self, loop: Any, cancel: Any) -> None:
-        self._loop = loop
-        self._cancel = cancel
+    def __init__(self, all_flights: set[Flight], what: Prepared | str) -> None:
+        self._all = all_flights
+        self._what = what
+        self._scope: Any = None
+        self._ticker: _Ticker | None = None
+        self._cancel_task: Callable[[], object] | None = None
+        self.is_cancelled = False
 
-    def __call__(self) -> None:
-        if self._cancel is None:
-            return
+    def __enter__(self) -> None:
+        self._loop = loop = current_loop()
+        if is_asyncio(loop):
+            task = asyncio.current_task()
+            self._cancel_task = None if task is None else task.cancel
+            self._ticker = _Ticker.of(loop)
+            if self._ticker is not None:
+                self._ticker.begin()
+        else:
+            import trio
+
+            self._scope = trio.CancelScope()
+            self._scope.__enter__()
+            self._cancel_task = self._scope.cancel
+        self._all.add(self)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        self._all.discard(self)
+        if self._ticker is not None:
+            self._ticker.end()
+        if self._scope is not None:
+            swallowed: bool = self._scope.__exit__(kind, exc, traceback)
+            if self._scope.cancelled_caught:
+                raise self._noted(asyncio.CancelledError())
+            return swallowed
+        if isinstance(exc, asyncio.CancelledError):
+            self._noted(exc)
+        return None
+
+    def cancel(self) -> None:
+        """End the block, from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop has ended, and the call with it
             call_threadsafe(self._loop, self._cancel)
+
+    def _cancel(self) -> None:
+        # The task may have left the block meanwhile; what it does now is its own.
+        if self in self._all and self._cancel_task is not None and not self.is_cancelled:
+            self.is_cancelled = True
+            self._cancel_task()
+
+    def _noted(self, exc: asyncio.CancelledError) -> asyncio.CancelledError:
+        """Have the exception say what it ended, since an interrupted cell shows it as it is."""
+        if not hasattr(exc, "__notes__"):
+            what = self._what
+            if not isinstance(what, str):
+                from nbhttp.redaction import redact_url
+
+                what = f"{what.method} {redact_url(what.url.text)}"
+            how = "cancelled by cancel_all()" if self.is_cancelled else "interrupted or cancelled"
+            exc.add_note(f"{what} was {how}; its connection is closed and the client usable")
+        return exc
+
+
+_states: weakref.WeakSet[ClientState] | None = None
+
+
+def _watch_forks(state: ClientState) -> None:
+    """Have `state.after_fork()` called in each process that is forked from this one."""
+    global _states  # noqa: PLW0603 - made with the first client
+    if _states is None:
+        _states = weakref.WeakSet()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_after_fork)
+    _states.add(state)
+
+
+def _after_fork() -> None:
+    for state in list(_states or ()):
+        state.after_fork()
 
 
 class _Ticker:
@@ -119,7 +182,7 @@ class _Ticker:
     sleeps in `select`: without a tick, a stop at 2 s ended a wait of 12 s at 12.3 s.
     """
 
-    _of_loop: "dict[int, _Ticker]" = {}
+    _of_loop: ClassVar[dict[int, _Ticker]] = {}
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -127,7 +190,7 @@ class _Ticker:
         self._handle: asyncio.TimerHandle | None = None
 
     @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop) -> "_Ticker | None":
+    def of(cls, loop: asyncio.AbstractEventLoop) -> _Ticker | None:
         """Return the loop's ticker; None where no signal arrives (not the main thread)."""
         ticker = cls._of_loop.get(id(loop))
         if ticker is not None and ticker.loop is loop:
@@ -148,4 +211,3 @@ class _Ticker:
 
     def _tick(self) -> None:
         self._handle = self.loop.call_later(_TICK_S, self._tick) if self._count > 0 else None
-

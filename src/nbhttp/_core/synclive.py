@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from nbhttp._core.callers import Caller
-from nbhttp._core.loopthread import LoopThread
+from nbhttp._core.loopthread import outlet
 
 if TYPE_CHECKING:
     from nbhttp._core.live import LiveResponse
@@ -38,8 +38,11 @@ class SyncLiveResponse(httpx.Response):
             return
         if self.is_stream_consumed:
             raise httpx.StreamConsumed
+        if self.is_closed:
+            raise httpx.StreamClosed
         self.is_stream_consumed = True
         yield from pulled(self._live.aiter_bytes(chunk_size))
+        self.close()
 
 
 class _SyncStream(httpx.SyncByteStream):
@@ -50,23 +53,22 @@ class _SyncStream(httpx.SyncByteStream):
         yield from pulled(self._live.aiter_raw())
 
     def close(self) -> None:
-        LoopThread.get().call(lambda _: self._live.aclose())
+        outlet().call(lambda _: self._live.aclose())
 
 
 def pulled(source: AsyncIterator[bytes]) -> Iterator[bytes]:
-    """Yield what an async iterator on the private loop gives."""
-    thread = LoopThread.get()
+    """Yield what an async iterator on the private loop gives.
+
+    Nothing is closed when it is dropped half-way (perhaps by the garbage collector, on any
+    thread, where one must not wait): that is for the `with` block around it.
+    """
+    thread = outlet()
 
     async def step(_: Caller) -> bytes | None:
         return await anext(source, None)
 
-    try:
-        while (piece := thread.call(step)) is not None:
-            yield piece
-    finally:
-        close = getattr(source, "aclose", None)
-        if close is not None:
-            thread.call(lambda _: close())
+    while (piece := thread.call(step)) is not None:
+        yield piece
 
 
 @contextlib.contextmanager
@@ -84,18 +86,31 @@ def open_live(
         url: Its URL.
         options: Its options.
     """
-    thread = LoopThread.get()
-    context: contextlib.AbstractAsyncContextManager[LiveResponse] | None = None
+    thread = outlet()
+    entered: contextlib.AbstractAsyncContextManager[LiveResponse] | None = None
 
     async def enter(caller: Caller) -> LiveResponse:
-        nonlocal context
+        nonlocal entered
         context = open_stream(method, url, caller=caller, **options)
-        return await context.__aenter__()
+        live = await context.__aenter__()
+        entered = context  # also when an interrupt keeps the calling thread from knowing it
+        return live
 
-    live = thread.call(enter)
-    try:
-        yield SyncLiveResponse(live)
-    finally:
-        entered = context
+    async def leave(exc: BaseException | None = None) -> None:
         if entered is not None:
-            thread.call(lambda _: entered.__aexit__(None, None, None))
+            kind = None if exc is None else type(exc)
+            with contextlib.suppress(BaseException):  # `exc` itself, raised in its own thread
+                await entered.__aexit__(kind, exc, None)
+
+    try:
+        live = thread.call(enter)
+        yield SyncLiveResponse(live)
+    except GeneratorExit:  # dropped, perhaps by the garbage collector: nobody may wait here
+        thread.post(leave)
+        raise
+    except BaseException as exc:
+        error = exc
+        thread.call(lambda _: leave(error))
+        raise
+    else:
+        thread.call(lambda _: leave())

@@ -221,6 +221,12 @@ class Engine(Protocol):
     async def aclose(self) -> None:
         """Close every connection; what is in flight fails."""
 
+    def discard(self) -> None:
+        """Do what `aclose` does at once and without waiting.
+
+        Only on asyncio; on its loop, or anywhere once that has ended.
+        """
+
     @property
     def connections(self) -> int:
         """Connections open now, idle ones included."""

@@ -3,11 +3,12 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from time import perf_counter
 from typing import Any, NamedTuple, cast
 
 from nbhttp._core import translate
+from nbhttp._core.runtime import discard_transport
 from nbhttp._engines.base import BodySink, EngineRequest, Head, PhaseLimits, Phases
 from nbhttp._engines.direct.answer import AnswerReader, ReadLimits
 from nbhttp._engines.direct.deadlines import Deadlines
@@ -200,6 +201,14 @@ class Connection(asyncio.Protocol):
             self._upload.cancel()
         if self._transport is not None:
             self._transport.abort()
+
+    def discard(self) -> None:
+        """Close at once, also when the loop has ended."""
+        if self._upload is not None:
+            with suppress(RuntimeError):  # "Event loop is closed"
+                self._upload.cancel()
+        if self._transport is not None:
+            discard_transport(self._transport)
 
     def release(self) -> bool:
         """End the exchange.

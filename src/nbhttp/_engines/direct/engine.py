@@ -79,6 +79,11 @@ class DirectEngine:
         self._shared.deadlines.close()
         await self._pool.aclose()
 
+    def discard(self) -> None:
+        """Close every connection at once; see `Engine.discard`."""
+        self._shared.deadlines.close()
+        self._pool.discard_all()
+
     async def _exchange(
         self,
         request: EngineRequest,
@@ -107,7 +112,7 @@ class DirectEngine:
             connection = await self._connect(request, key, sni, phases, total_at)
             head = await connection.perform(request, phases, total_at, max_body, whole=whole)
         except RequestError as error:
-            _keep_phases(error, phases)
+            error.phases = phases
             raise
         return connection, head
 
@@ -214,7 +219,7 @@ class DirectExchange:
         try:
             return await self._live.read()
         except RequestError as error:
-            _keep_phases(error, self.phases)
+            error.phases = self.phases
             raise
 
     async def drain(self, sink: BodySink) -> None:
@@ -222,7 +227,7 @@ class DirectExchange:
         try:
             await self._live.drain(sink)
         except RequestError as error:
-            _keep_phases(error, self.phases)
+            error.phases = self.phases
             raise
 
     async def aclose(self) -> None:
@@ -236,11 +241,6 @@ class DirectExchange:
         if self._connection is None:
             raise RuntimeError("the exchange is closed; read its body before aclose()")
         return self._connection
-
-
-def _keep_phases(error: RequestError, phases: Phases) -> None:
-    """Let a failure too tell where the time went."""
-    vars(error)["phases"] = phases
 
 
 def _literal_address(host: str, port: int) -> Any:

@@ -84,16 +84,20 @@ class Pool:
 
     async def aclose(self) -> None:
         """Abort every connection and see each one's end."""
+        self.discard_all()
+        if self._open:
+            self._emptied = self._loop.create_future()
+            await self._emptied
+
+    def discard_all(self) -> None:
+        """Abort every connection, also when the loop has ended."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._idle.clear()
         self._idle_count = 0
         for connection in tuple(self._open):
-            connection.abort()
-        if self._open:
-            self._emptied = self._loop.create_future()
-            await self._emptied
+            connection.discard()
 
     def _close_oldest(self) -> None:
         oldest = min((line[0] for line in self._idle.values()), key=lambda c: c.idle_since)

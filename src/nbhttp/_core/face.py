@@ -1,0 +1,141 @@
+"""What the two clients have in common: their options, and what needs no loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from nbhttp import config as defaults
+from nbhttp._core.state import ClientState
+from nbhttp.config import ClientConfig
+from nbhttp.types import (
+    AuthTypes,
+    CertTypes,
+    CookieTypes,
+    EngineName,
+    EventHooks,
+    HeaderTypes,
+    ParamTypes,
+    ProxyTypes,
+    Subscriber,
+    TimeoutTypes,
+    Unsubscribe,
+    UrlTypes,
+    VerifyTypes,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["Client"]
+
+
+class Client:
+    """The part of `AsyncHttpClient` and `HttpClient` that is the same word for word."""
+
+    def __init__(
+        self,
+        base_url: UrlTypes = "",
+        timeout: TimeoutTypes = defaults.DEFAULT_TIMEOUT_S,
+        headers: HeaderTypes | None = None,
+        verify: VerifyTypes = True,
+        *,
+        params: ParamTypes | None = None,
+        cookies: CookieTypes | None = None,
+        auth: AuthTypes | None = None,
+        follow_redirects: bool = True,
+        max_redirects: int = defaults.DEFAULT_MAX_REDIRECTS,
+        http2: bool = False,
+        proxy: ProxyTypes | None = None,
+        mounts: Mapping[str, httpx.AsyncBaseTransport | None] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        cert: CertTypes | None = None,
+        trust_env: bool = True,
+        event_hooks: EventHooks | None = None,
+        max_connections: int = defaults.DEFAULT_MAX_CONNECTIONS,
+        max_body: int | None = defaults.DEFAULT_MAX_BODY,
+        max_header_bytes: int = defaults.MAX_HEADER_BYTES,
+        max_header_fields: int = defaults.MAX_HEADER_FIELDS,
+        keepalive_expiry: float = defaults.DEFAULT_KEEPALIVE_S,
+        engine: EngineName = "auto",
+        name: str | None = None,
+    ) -> None:
+        settings = ClientConfig(
+            base_url=str(base_url),
+            timeout=timeout,
+            headers=headers,
+            verify=verify,
+            params=params,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            max_redirects=max_redirects,
+            http2=http2,
+            proxy=proxy,
+            mounts=mounts,
+            transport=transport,
+            cert=cert,
+            trust_env=trust_env,
+            event_hooks=event_hooks or {},
+            max_connections=max_connections,
+            max_body=max_body,
+            max_header_bytes=max_header_bytes,
+            max_header_fields=max_header_fields,
+            keepalive_expiry=keepalive_expiry,
+            engine=engine,
+        )
+        self._state = ClientState(settings, cookies, name)
+
+    def subscribe(self, callback: Subscriber) -> Unsubscribe:
+        """Have `callback(event)` called for each event of this client.
+
+        Returns:
+            A function that ends the subscription.
+
+        Raises:
+            TypeError: `callback` cannot be called.
+        """
+        return self._state.events.subscribe(callback)
+
+    def cancel_all(self) -> int:
+        """Cancel everything in flight or queued; from any thread or widget callback.
+
+        The calls raise `asyncio.CancelledError`, in trio too; the client stays usable.
+
+        Returns:
+            How many calls were told to end.
+        """
+        return self._state.cancel_all()
+
+    def engine_report(self) -> str:
+        """Say which engine served how many requests, and why."""
+        rows = [
+            f"{number:>7,}  {engine}: {reason}"
+            for engine, reason, number in self._state.engines.report()
+        ]
+        return "\n".join(rows) or "nothing has been sent yet"
+
+    @property
+    def name(self) -> str:
+        """What logs and events call this client."""
+        return self._state.name
+
+    @property
+    def base_url(self) -> str:
+        """What relative URLs are appended to; "" for none."""
+        return self._state.defaults.base_url
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The fields sent with every request; changes count from the next one on."""
+        return self._state.defaults.headers
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        """The cookie jar: what servers have set and what was given with a domain."""
+        return self._state.defaults.jar
+
+    def __repr__(self) -> str:
+        from nbhttp.redaction import redact_url
+
+        base = f" {redact_url(self.base_url)}" if self.base_url else ""
+        return f"<{type(self).__name__} {self.name}{base}>"
