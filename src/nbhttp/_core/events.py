@@ -12,6 +12,10 @@ from nbhttp.result import Timing
 from nbhttp.types import Subscriber, Unsubscribe
 
 __all__ = [
+    "BatchProgress",
+    "DownloadFinished",
+    "DownloadProgress",
+    "DownloadStarted",
     "Event",
     "EventHub",
     "RedirectFollowed",
@@ -113,7 +117,117 @@ class RequestFinished:
     result: object | None = None
 
 
-Event: TypeAlias = RequestStarted | RedirectFollowed | RequestRetried | RequestFinished
+@dataclass(frozen=True, slots=True)
+class DownloadStarted:
+    """The first bytes of a download are about to come, or it started over.
+
+    Attributes:
+        download_id: The same in every event of one download; unique in this process.
+        client: The client's name.
+        url: Redacted.
+        path: Where the file will be; None when it goes to a file object.
+        total: Its size in bytes; None when unknown.
+        resumed_from: Bytes that are there already.
+        restarted_because: Why earlier bytes were dropped; None at the first start.
+    """
+
+    download_id: str
+    client: str
+    url: str
+    path: str | None
+    total: int | None
+    resumed_from: int
+    restarted_because: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadProgress:
+    """How far a download is; at most some ten times a second.
+
+    Attributes:
+        received: Bytes that are there, those of earlier runs included; never above `total`.
+        total: The size in bytes; None when unknown.
+        segments: Connections at work.
+        waiting_because: Why nothing comes just now (it is retried, or another process holds the
+            file); None while bytes come.
+    """
+
+    download_id: str
+    client: str
+    url: str
+    path: str | None
+    received: int
+    total: int | None
+    segments: int = 1
+    waiting_because: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadFinished:
+    """A download ended, well or not; exactly one for every download.
+
+    Attributes:
+        received: Bytes that are there now.
+        total: The size in bytes; None when unknown.
+        success: Whether the whole file is there.
+        skipped: Whether it was there already.
+        error: What went wrong, redacted; None when it succeeded; "cancelled" when it was.
+        elapsed: Seconds from the call to its end.
+        resumed_from: Bytes that were there from an earlier call.
+        result: The `DownloadResult`; None when the call was cancelled.
+    """
+
+    download_id: str
+    client: str
+    url: str
+    path: str | None
+    received: int
+    total: int | None
+    success: bool
+    skipped: bool
+    error: str | None
+    elapsed: float
+    resumed_from: int
+    result: object | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """How far a `download_many` is; at most some ten times a second.
+
+    Attributes:
+        batch_id: The same in every event of one call; unique in this process.
+        client: The client's name.
+        finished: Files that are there, skipped ones included.
+        skipped: How many of those were there already.
+        failed: Files that failed.
+        files: All files.
+        received: Bytes fetched so far.
+        is_over: Whether this is the last event of the batch.
+        elapsed: Seconds from the call on.
+    """
+
+    batch_id: str
+    client: str
+    finished: int
+    skipped: int
+    failed: int
+    files: int
+    received: int
+    is_over: bool = False
+    elapsed: float = 0.0
+
+
+Event: TypeAlias = (
+    RequestStarted
+    | RedirectFollowed
+    | RequestRetried
+    | RequestFinished
+    | DownloadStarted
+    | DownloadProgress
+    | DownloadFinished
+    | BatchProgress
+)
 
 current_request_id: ContextVar[str] = ContextVar("nbhttp_request_id", default="")
 """The `request_id` of the call that this code runs for; "" outside of one, or when nobody listens."""
