@@ -5,6 +5,7 @@ import pytest
 import nbhttp
 
 PUBLIC = """
+AnyioTaskManager
 AsyncHttpClient
 Attempt
 BodyTooLargeError
@@ -13,16 +14,22 @@ ConfigError
 ConnectError
 DecodeError
 HttpClient
+LoggerManager
 MissingExtraError
 NbhttpError
 ProtocolError
 Redirect
 RequestError
 RequestResult
+Secret
 StatusError
+TaskInfo
+TaskManager
 TimeoutError
 Timing
 TooManyRedirectsError
+basic
+bearer
 delete
 get
 head
@@ -33,6 +40,7 @@ put
 redaction
 request
 run
+secret
 """.split()
 
 

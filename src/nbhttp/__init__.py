@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from nbhttp.logs import LoggerManager
     from nbhttp.result import Attempt, Redirect, RequestResult, Timing
+    from nbhttp.secrets import Secret, basic, bearer, secret
     from nbhttp.sync import (
         HttpClient,
         delete,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
         request,
         run,
     )
+    from nbhttp.sync_tasks import TaskManager
+    from nbhttp.tasks import AnyioTaskManager, TaskInfo
 
 __version__ = "0.1.0"
 
@@ -58,6 +61,7 @@ _HOMES = {
     ),
     "nbhttp.logs": ("LoggerManager",),
     "nbhttp.result": ("Attempt", "Redirect", "RequestResult", "Timing"),
+    "nbhttp.secrets": ("Secret", "basic", "bearer", "secret"),
     "nbhttp.sync": (
         "HttpClient",
         "delete",
@@ -70,6 +74,8 @@ _HOMES = {
         "request",
         "run",
     ),
+    "nbhttp.sync_tasks": ("TaskManager",),
+    "nbhttp.tasks": ("AnyioTaskManager", "TaskInfo"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = frozenset({"redaction", "testing"})
@@ -93,6 +99,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AnyioTaskManager",
     "AsyncHttpClient",
     "Attempt",
     "BodyTooLargeError",
@@ -108,10 +115,15 @@ __all__ = [
     "Redirect",
     "RequestError",
     "RequestResult",
+    "Secret",
     "StatusError",
+    "TaskInfo",
+    "TaskManager",
     "TimeoutError",
     "Timing",
     "TooManyRedirectsError",
+    "basic",
+    "bearer",
     "delete",
     "get",
     "head",
@@ -122,4 +134,5 @@ __all__ = [
     "redaction",
     "request",
     "run",
+    "secret",
 ]

@@ -30,6 +30,7 @@ from nbhttp.types import (
 )
 
 if TYPE_CHECKING:
+    from nbhttp._render.options import Display
     from nbhttp._core.synclive import SyncLiveResponse
 
 __all__ = [
@@ -209,9 +210,30 @@ def head(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     return request("HEAD", url, **options)
 
 
-def options(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
-    """Send an OPTIONS request; see `request`."""
-    return request("OPTIONS", url, **options)
+class Options:
+    """`nbhttp.options(url)` sends an OPTIONS request; `nbhttp.options.display` is how results look.
+
+    The verb and the settings share a name; both are `nbhttp.options`.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
+        """Send an OPTIONS request; see `request`."""
+        return request("OPTIONS", url, **options)
+
+    @property
+    def display(self) -> Display:
+        """How much of a result is shown: `depth`, `rows`, `characters`, `theme`."""
+        from nbhttp._render import options
+
+        return options.display
+
+    def __repr__(self) -> str:
+        return f"<nbhttp.options: {self.display!r}>"
+
+
+options = Options()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
