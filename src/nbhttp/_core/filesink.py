@@ -4,9 +4,9 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 import anyio.to_thread
@@ -115,6 +115,16 @@ class FileSink:
             view = view[count:]
 
 
+class _Room:
+    """Waits, on a worker thread, once awaited; may be dropped without."""
+
+    def __init__(self, wait: Callable[[], None]) -> None:
+        self._wait = wait
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return anyio.to_thread.run_sync(self._wait, abandon_on_cancel=True).__await__()
+
+
 class _Writer:
     """One thread that stores slices in order.
 
@@ -138,7 +148,7 @@ class _Writer:
                 self._queue.append(bytes(data[start : start + _SLICE_BYTES]))
             self._changed.notify_all()
             is_full = len(self._queue) >= _QUEUED_SLICES
-        return anyio.to_thread.run_sync(self._wait_for_room) if is_full else None
+        return _Room(self._wait_for_room) if is_full else None
 
     async def aclose(self) -> None:
         """Store everything, or on cancellation drop it, and join the thread."""
@@ -151,6 +161,7 @@ class _Writer:
         except BaseException:
             with self._changed:
                 self._queue.clear()
+                self._changed.notify_all()
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._thread.join)
             raise
