@@ -3,8 +3,9 @@
 What it hides, in this order:
 
 1. *registered values*, however they are spelled: raw, percent-encoded, JSON- or HTML-escaped,
-   base64 (also of ``user:value``), and what the user's own patterns match;
-2. *well-known shapes*: GitHub, AWS, Slack, Google, Stripe … tokens, JWTs, PEM private keys;
+   base64 (also of ``user:value``);
+2. *well-known shapes*: GitHub, AWS, Slack, Google, Stripe … tokens, JWTs, PEM private keys; and
+   what the user's own patterns match;
 3. *userinfo* in URLs;
 4. *by name*: header fields, query and form parameters, JSON keys, ``name=value`` in prose.
 
@@ -217,7 +218,7 @@ def _token_regex(boundary: str) -> re.Pattern[str]:
             groups.setdefault(form[0], []).append(form[1:] + body)
     tokens = [f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items()]
     known = "|".join(tokens + [form for _, form in _FORMS])
-    return re.compile(rf"{boundary}(?=[\w.-]{{12}})(?:{known})[\w-]*+=*+", re.ASCII)
+    return re.compile(rf"{boundary}(?=[\w.-]{{12}})(?:{known})[\w-]*+(?:=++(?![\w-]))?", re.ASCII)
 
 
 # The boundary is a small class at the very beginning: the search skips all else in C.
@@ -402,7 +403,7 @@ _ENCODED_PARAMETER = re.compile(
 
 
 def _stem(name: str) -> str:
-    return name[-4:]
+    return name[-2:]  # no spelling has a separator there
 
 
 class _Rules:
@@ -425,11 +426,9 @@ class _Rules:
     def hide_values(self, text: str) -> str:
         for needle in self.needles:
             text = needle.hide(text)
-        if self.patterns:
-            text = self._hide_patterns(text)
         return text
 
-    def _hide_patterns(self, text: str) -> str:
+    def hide_patterns(self, text: str) -> str:
         parts = _MASKS_APART.split(text)
         for i in range(0, len(parts), 2):
             for pattern in self.patterns:
@@ -644,9 +643,11 @@ def redact_url(url: str) -> str:
 
 def _redact(text: str, *, is_url: bool) -> str:
     rules = _rules
-    if rules.needles or rules.patterns:
+    if rules.needles:
         text = rules.hide_values(text)
     text = _hide_shapes(text)
+    if rules.patterns:
+        text = rules.hide_patterns(text)
     if "@" in text or "%40" in text:
         text = _hide_userinfo(text)
     if "=" in text or ":" in text or "%" in text or "(" in text:
@@ -983,7 +984,7 @@ def _redact_leaf(value: Any, secret_name: str) -> Any:
 _CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]{1,40})", re.IGNORECASE)
 # RFC 7578 section 4.2: the field's name stands in its Content-Disposition.
 _PART = re.compile(
-    r"(name=\"([^\"\r\n]{1,200})\"[^\r\n]*+(?:\r?\n[^\r\n]++)*+\r?\n\r?\n)"
+    r"(name=\"([^\"\r\n]{1,200})\"[^\r\n]{0,500}+(?:\r?\n[^\r\n]{1,500}+){0,8}+\r?\n\r?\n)"
     r"([^\r\n]*+(?:\r?\n(?!--)[^\r\n]*+)*+)"
 )
 
