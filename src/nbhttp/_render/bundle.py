@@ -3,8 +3,11 @@
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+# A collection would walk a large document that was just parsed, for the few objects made here.
+from nbhttp._json import _collector_paused
 from nbhttp._render.blocks import Block, Picture
 from nbhttp._render.limits import Limits
 from nbhttp._render.options import options
@@ -19,8 +22,6 @@ MAX_HTML = 48_000
 """Bytes of an output's HTML, stylesheet included, inlined pictures not."""
 MAX_TEXT = 8_000
 """Bytes of an output's text/plain."""
-
-_TEXT_SHARE = 0.5  # of what HTML shows: text cannot be folded
 
 
 class Shown(Protocol):
@@ -54,8 +55,9 @@ def mimebundle(
     ]
     if not wanted:
         return {}
-    subject = shown()
-    return {name: makers[name](subject) for name in wanted}
+    with _collector_paused():
+        subject = shown()
+        return {name: makers[name](subject) for name in wanted}
 
 
 def html(shown: Shown) -> str:
@@ -114,8 +116,10 @@ def rich_text(shown: Shown) -> "Text":
 
 
 def _text_limits() -> Limits:
-    limits = Limits.of(options.display.settings).scaled(_TEXT_SHARE)
-    return limits.with_depth(options.display.depth).with_rows(options.display.rows)
+    """Return about half of what HTML shows: text cannot be folded."""
+    settings = options.display.settings
+    limits = Limits.of(settings)
+    return replace(limits.scaled(0.5), depth=settings.depth, rows=settings.rows, nodes=70)
 
 
 def _size(written: str, _: Sequence[Block]) -> int:
@@ -130,6 +134,17 @@ def _fitting(
     room: int,
 ) -> str:
     """Return the largest rendering that fits: write, measure, and show less until it does."""
+    with _collector_paused():
+        return _shrunk(shown, limits, write, cost, room)
+
+
+def _shrunk(
+    shown: Shown,
+    limits: Limits,
+    write: Callable[[Sequence[Block]], str],
+    cost: Callable[[str, Sequence[Block]], int],
+    room: int,
+) -> str:
     factor = 1.0
     while True:
         blocks = shown.blocks(limits.scaled(factor))

@@ -148,10 +148,10 @@ def _side(column: Column) -> str:
 
 
 def _tree(block: Tree) -> Child:
-    return tag("div", _node(block.root), classes="nbhttp-tree")
+    return tag("div", _node(block.root, is_root=True), classes="nbhttp-tree")
 
 
-def _node(node: Node) -> Child:
+def _node(node: Node, *, is_root: bool = False) -> Child:
     """Write a node; as deep as the display's depth, which is 100 at most."""
     path: Child = [" ", tag("code", node.path)] if node.path else None
     key: Child = [tag("b", node.key), ": "] if node.key or node.is_named else None
@@ -160,7 +160,9 @@ def _node(node: Node) -> Child:
     inner = [tag("li", _node(child)) for child in node.children]
     if node.more:
         inner.append(tag("li", tag("em", node.more)))
-    summary = tag("summary", key, _span(node.value), path)
+    # What the root is stands in the line above the tree; here it says how to get it.
+    what = [tag("code", node.path)] if is_root and node.path else [key, _span(node.value), path]
+    summary = tag("summary", what)
     return tag("details", summary, tag("ul", inner), open="" if node.is_open else None)
 
 

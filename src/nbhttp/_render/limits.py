@@ -1,6 +1,6 @@
 """How much a view may show."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 from nbhttp._render.options import Settings
 
@@ -57,11 +57,3 @@ class Limits:
             return self
         bounds = {field.name: getattr(self, field.name) for field in fields(self)}
         return Limits(**{name: max(1, int(bound * factor)) for name, bound in bounds.items()})
-
-    def with_depth(self, depth: int) -> "Limits":
-        """Return these bounds with another depth."""
-        return replace(self, depth=depth)
-
-    def with_rows(self, rows: int) -> "Limits":
-        """Return these bounds with other rows of a table."""
-        return replace(self, rows=rows)

@@ -76,13 +76,19 @@ def _step_of(match: re.Match[str]) -> Step:
         return int(match["index"])
     if match["name"]:
         return match["name"]
-    inner = match["quoted"][1:-1]
-    if match["quoted"][0] == "'":
-        inner = inner.replace("\\'", "'").replace('"', '\\"')
-    try:
-        return str(json.loads(f'"{inner}"', strict=False))
-    except ValueError:
-        return inner
+    return _ESCAPED.sub(_unescape, match["quoted"][1:-1])
+
+
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U(00[01][0-9a-fA-F]{5})|(.))", re.DOTALL)
+_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+
+
+def _unescape(match: re.Match[str]) -> str:
+    code = match[1] or match[2]
+    if code is None:
+        return _LETTERS.get(match[3], match[3])
+    number = int(code, 16)
+    return chr(number) if number <= 0x10FFFF else match[0]
 
 
 def follow(document: Any, path: Path) -> Any:

@@ -28,6 +28,7 @@ from nbhttp._render.units import seconds_text
 __all__ = ["colour", "lines", "plain"]
 
 _WIDTH = 100  # columns of a table; a terminal wraps the rest
+_INLINE = 72  # characters of a container on one line
 _COLOURS: dict[Role, str] = {
     "strong": "1",
     "dim": "2",
@@ -172,6 +173,10 @@ def _node(node: Node, level: int, comma: str) -> Iterator[Line]:
         words = f" {node.value.text} " if node.more else ""
         yield (indent, *key, Span(opening), Span(words, "dim"), Span(closing + comma))
         return
+    inline = _inline(node)
+    if inline:
+        yield (indent, *key, *inline, Span(comma))
+        return
     yield (indent, *key, Span(opening))
     for child in node.children:
         is_last = child is node.children[-1] and not node.more
@@ -179,6 +184,20 @@ def _node(node: Node, level: int, comma: str) -> Iterator[Line]:
     if node.more:
         yield Span("  " * (level + 2)), Span(node.more, "dim")
     yield indent, Span(closing + comma)
+
+
+def _inline(node: Node) -> list[Span]:
+    """Return a small container of scalars on one line; [] when it is not that."""
+    if node.more or any(child.is_container for child in node.children):
+        return []
+    spans = [Span(node.brackets[:1])]
+    for child in node.children:
+        spans.append(Span(", " if len(spans) > 1 else ""))
+        if child.is_named:
+            spans += [Span(f'"{child.key}"', "key"), Span(": ")]
+        spans.append(child.value)
+    spans.append(Span(node.brackets[1:]))
+    return spans if sum(len(span.text) for span in spans) <= _INLINE else []
 
 
 def _lines(block: Lines) -> Iterator[Line]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reading", "read", "read_request"]
 
-_HEAD = 64 * 1024  # bytes of a text that are decoded, redacted and split to show its beginning
+_HEAD = 32 * 1024  # bytes of a text that are decoded, redacted and split to show its beginning
 _LARGEST_IMAGE = 512 * 1024
 _MOST_PIXELS = 40_000_000  # a small file can be a picture that fills the memory
 
@@ -190,7 +190,8 @@ class TextBody:
         """Return its first lines."""
         shown = clip(self.text, limits.characters)
         all_lines = shown.splitlines()
-        lines = tuple((Span(line),) for line in all_lines[: limits.lines])
+        longest = limits.string * 2
+        lines = tuple((Span(clip(line, longest)),) for line in all_lines[: limits.lines])
         is_cut = self.is_cut or len(self.text) > limits.characters or len(all_lines) > len(lines)
         return (Lines(lines, f"… the beginning of {bytes_text(self.size)}" if is_cut else ""),)
 
@@ -352,9 +353,9 @@ def _json(given: _Given) -> Reading | None:
             return None
         # DecodeError's text names the request again; its cause is enough here.
         why = str(exc.__context__ or exc)
-        return _text_or_bytes(given, f"declared as JSON, but it is not: {redact_text(why)[:200]}")
+        return _text_or_bytes(given, f"not readable as JSON ({redact_text(why)[:200]})")
     except RecursionError:
-        return _text_or_bytes(given, "JSON nested deeper than Python can read")
+        return _text_or_bytes(given, "not readable as JSON (nested too deeply)")
     name = _JSON_NAMES.get(given.media_type, "JSON")
     records = find_records(document) if given.is_response else None
     return JsonBody(name, document, records, given.is_response)

@@ -50,7 +50,7 @@ def tree(
     root = _node("", document, steps, limits, is_secret=False)
     if not is_response:
         root.path = ""
-    todo = deque([_Place(root, document, steps)])
+    todo = deque([_Place(root, document, steps)] if root.is_container else [])
     left = limits.nodes
     while todo:
         place = todo.popleft()
