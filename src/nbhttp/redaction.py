@@ -218,7 +218,9 @@ def _token_regex(boundary: str) -> re.Pattern[str]:
             groups.setdefault(form[0], []).append(form[1:] + body)
     tokens = [f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items()]
     known = "|".join(tokens + [form for _, form in _FORMS])
-    return re.compile(rf"{boundary}(?=[\w.-]{{12}})(?:{known})[\w-]*+(?:=++(?![\w-]))?", re.ASCII)
+    return re.compile(
+        rf"{boundary}(?=[0-9A-Za-z_.-]{{12}})(?:{known})[\w-]*+(?:=++(?![\w-]))?", re.ASCII
+    )
 
 
 # The boundary is a small class at the very beginning: the search skips all else in C.
@@ -406,6 +408,12 @@ def _stem(name: str) -> str:
     return name[-2:]  # no spelling has a separator there
 
 
+# The same URL, message and fields come again in events, logs, `repr` and errors. What is
+# remembered goes with the snapshot: nothing older than the last registered value.
+_REMEMBERED_CHARS = 1024
+_REMEMBERED_TEXTS = 256
+
+
 class _Rules:
     """An immutable snapshot of what is hidden, with its expressions compiled."""
 
@@ -420,6 +428,9 @@ class _Rules:
         self.patterns = patterns
         self.kind: Callable[[str], _Kind] = lru_cache(maxsize=4096)(
             lambda name: _classify(name, names)
+        )
+        self.remembered: Callable[[str, bool], str] = lru_cache(maxsize=_REMEMBERED_TEXTS)(
+            lambda text, is_url: _redact_by(self, text, is_url)
         )
         self.stems = (*_STEMS, *sorted(map(_stem, names)))
 
@@ -643,6 +654,12 @@ def redact_url(url: str) -> str:
 
 def _redact(text: str, *, is_url: bool) -> str:
     rules = _rules
+    if len(text) <= _REMEMBERED_CHARS:
+        return rules.remembered(text, is_url)
+    return _redact_by(rules, text, is_url)
+
+
+def _redact_by(rules: _Rules, text: str, is_url: bool) -> str:
     if rules.needles:
         text = rules.hide_values(text)
     text = _hide_shapes(text)
@@ -742,7 +759,10 @@ def _separators(text: str, rules: _Rules) -> dict[int, re.Match[str]]:
         at = low.find(stem)
         while at >= 0:
             end = at + len(stem)
-            if match := _TO_SEPARATOR.match(text, end):
+            # "key" alone is a parameter's name at most, and common in JSON.
+            is_bare_key = stem == "key" and low[at - 1 : at] in _QUOTES_AND_SPACE
+            match = None if is_bare_key else _TO_SEPARATOR.match(text, end)
+            if match:
                 found[match.start(3)] = match
             at = low.find(stem, end)
     for parameter in chain(
@@ -784,6 +804,7 @@ def _secrets_after(text: str, separator: re.Match[str], rules: _Rules, *, is_url
     return _colon_secret(text, name_start, at, name)
 
 
+_QUOTES_AND_SPACE = frozenset(["'", '"', " "])
 _PAIR_STARTS = ("('", '("', "(b'", '(b"')
 
 
