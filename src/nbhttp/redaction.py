@@ -394,14 +394,11 @@ _STEMS = _words(
     forwarded
     """
 )
-# The names of kind PARAMETER are short everyday words: sought only where a parameter begins,
-# also in a URL that is percent-encoded once or more (`?next=https%3A%2F%2Fh%2F%3Fcode%3D…`).
-_EVERYDAY = "(?i:" + "|".join(_PARAMETER_NAMES).replace("_", "[_.-]?") + ")"
-_FIRST_LETTERS = "".join(sorted({name[0] + name[0].upper() for name in _PARAMETER_NAMES}))
-_PARAMETER = re.compile(rf"[?&#;](?=[{_FIRST_LETTERS}][A-Za-z_.-]{{1,16}}=){_EVERYDAY}(?==)")
-_ENCODED_PARAMETER = re.compile(
-    rf"%(?:25){{0,3}}(?:3[FBfb]|2[36]){_EVERYDAY}(?=%(?:25){{0,3}}3[Dd])"
-)
+# The names of kind PARAMETER are everyday words: sought only before an equals sign, which may be
+# percent-encoded once or more (`?next=https%3A%2F%2Fh%2F%3Fcode%3D…`). In lower-case text.
+_EVERYDAY_ENDS = "|".join(sorted({name[-3:] for name in _PARAMETER_NAMES}))
+_EQUALS_AFTER_NAME = re.compile(rf"=(?<=(?:{_EVERYDAY_ENDS})=)")
+_ENCODED_EQUALS_AFTER_NAME = re.compile(rf"%(?<=(?:{_EVERYDAY_ENDS})%)(?:25){{0,3}}3d")
 
 
 def _stem(name: str) -> str:
@@ -431,6 +428,9 @@ class _Rules:
         )
         self.remembered: Callable[[str, bool], str] = lru_cache(maxsize=_REMEMBERED_TEXTS)(
             lambda text, is_url: _redact_by(self, text, is_url)
+        )
+        self.remembered_field: Callable[[str, str], str] = lru_cache(maxsize=_REMEMBERED_TEXTS)(
+            lambda name, value: _redact_field_by(self, name, value)
         )
         self.stems = (*_STEMS, *sorted(map(_stem, names)))
 
@@ -765,11 +765,11 @@ def _separators(text: str, rules: _Rules) -> dict[int, re.Match[str]]:
             if match:
                 found[match.start(3)] = match
             at = low.find(stem, end)
-    for parameter in chain(
-        _PARAMETER.finditer(text) if "=" in text else (),
-        _ENCODED_PARAMETER.finditer(text) if "%" in text else (),
+    for equals in chain(
+        _EQUALS_AFTER_NAME.finditer(low) if "=" in low else (),
+        _ENCODED_EQUALS_AFTER_NAME.finditer(low) if "%" in low else (),
     ):
-        if match := _TO_SEPARATOR.match(text, parameter.end()):
+        if match := _TO_SEPARATOR.match(text, equals.start()):
             found[match.start(3)] = match
     return found
 
@@ -940,15 +940,22 @@ def redact_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         headers: Pairs of name and value; their order and repetition stay.
     """
     rules = _rules
-    kind = rules.kind
-    fields = [
-        (name, value if kind(name) is _Kind.NONE else _mask_field(name, value))
+    remembered = rules.remembered_field
+    return [
+        (
+            name,
+            remembered(name, value)
+            if len(value) <= _REMEMBERED_CHARS
+            else _redact_field_by(rules, name, value),
+        )
         for name, value in headers
     ]
-    joined = "\n".join([value for _, value in fields])
-    if redact_text(joined) == joined:  # nearly always, and one pass is cheaper than twenty
-        return fields
-    return [(name, redact_text(value)) for name, value in fields]
+
+
+def _redact_field_by(rules: _Rules, name: str, value: str) -> str:
+    if rules.kind(name) is not _Kind.NONE:
+        value = _mask_field(name, value)
+    return _redact_by(rules, value, is_url=False)
 
 
 def redact_json(value: Any) -> Any:
