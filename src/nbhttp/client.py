@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from nbhttp import config as defaults
 from nbhttp._core.callers import Caller, here
 from nbhttp._core.crossing import on_private_loop
-from nbhttp._core.face import Client
 from nbhttp._core.request import Prepared, build, build_item, bulk_items
-from nbhttp._core.send import Conversation, announce, fetch
+from nbhttp._core.send import fetch
 from nbhttp._core.state import ClientState
+from nbhttp._core.streamface import AsyncStreams
 from nbhttp.bulk import BulkResult, map_bounded
-from nbhttp.errors import NbhttpError
 from nbhttp.result import RequestResult
 from nbhttp.types import (
     UNSET,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncHttpClient"]
 
 
-class AsyncHttpClient(Client):
+class AsyncHttpClient(AsyncStreams):
     """Sends HTTP requests and gives back what happened as values.
 
     One client may be used from any number of event loops (asyncio and trio), threads and cells at
@@ -239,55 +238,22 @@ class AsyncHttpClient(Client):
 
     @contextlib.asynccontextmanager
     async def _stream_context(
-        self,
-        method: str,
-        url: UrlTypes,
-        params: ParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        timeout: TimeoutTypes | Unset = UNSET,
-        raise_exception: bool = False,
-        *,
-        caller: Caller = here,
-        **options: Any,
+        self, method: str, url: UrlTypes, *, caller: Caller = here, **options: Any
     ) -> AsyncIterator[LiveResponse]:
-        """Open a live response: `stream`, with a judgement of the status (`raise_exception`)."""
+        """Open a live response: `stream`, for either face."""
         from nbhttp._core.live import LiveResponse
+        from nbhttp._core.stream import StreamCall
 
-        options |= {"params": params, "headers": headers, "timeout": timeout}
-        request = build(self._state.defaults, method, url, options)
-        conversation = Conversation(self._state, request, caller, "stream", is_stream=True)
-        finish = announce(self._state, request) if self._state.events.is_heard else None
-        response: LiveResponse | None = None
+        call = StreamCall(self._state, build(self._state.defaults, method, url, options), caller)
+        await call.open()
+        conversation = call.conversation
+        history = [r.response for r in conversation.history if r.response is not None]
+        response = LiveResponse(call.live, conversation.request.to_httpx(), history)
         try:
-            head, _, _ = await self._opened(conversation)
-            live = conversation.live
-            assert live is not None  # noqa: S101 - a conversation that streams leaves one
-            history = [r.response for r in conversation.history if r.response is not None]
-            response = LiveResponse(live, conversation.request.to_httpx(), history)
-            if raise_exception and head.status >= 400:
-                body = await response.aread()
-                conversation.result(0.0, head, body).raise_for_status()
             yield response
         except BaseException as exc:
-            if finish is not None:
-                finish(None, exc)
-                finish = None
+            await call.aclose(exc)
             raise
         finally:
-            if response is not None:
-                await response.aclose()
-            elif conversation.live is not None:
-                await conversation.live.aclose()
-            if finish is not None:
-                finish(None, None)
-
-    async def _opened(self, conversation: Conversation) -> Any:
-        import time
-
-        started = time.perf_counter()
-        with self._state.in_flight(conversation.request):
-            try:
-                return await conversation.run()
-            except NbhttpError as exc:
-                conversation.result(started, error=exc)  # completes the error
-                raise
+            await response.aclose()
+            await call.aclose()

@@ -15,6 +15,7 @@ not end is an error.
 
 import codecs
 import functools
+import reprlib
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -40,19 +41,24 @@ class ServerSentEvent:
 
     Attributes:
         event: Its type; "message" when the server named none.
-        data: Its data lines, joined by line feeds.
+        data: Its data lines, joined by line feeds: a `str`. Where JSON was asked for, the decoded
+            value.
         id: The last event ID when it was dispatched: its own or an earlier event's; "" for none.
         retry: Milliseconds to wait before reconnecting, if sent with this event; else None.
     """
 
     event: str = "message"
-    data: str = ""
+    data: Any = ""
     id: str = ""
     retry: int | None = None
 
     def __repr__(self) -> str:
-        event, data, id_ = (_excerpt(text, 200) for text in (self.event, self.data, self.id))
-        return f"ServerSentEvent(event={event!r}, data={data!r}, id={id_!r}, retry={self.retry})"
+        event, id_ = _excerpt(self.event, 200), _excerpt(self.id, 200)
+        if isinstance(self.data, str):
+            data = repr(_excerpt(self.data, 200))
+        else:
+            data = _excerpt(reprlib.repr(self.data), 200)
+        return f"ServerSentEvent(event={event!r}, data={data}, id={id_!r}, retry={self.retry})"
 
 
 class _LineBuffer:
@@ -475,6 +481,11 @@ class SseDecoder(_Decoder[ServerSentEvent]):
         self._data_size = 0
         self._id = last_event_id
         self._event_retry: int | None = None
+
+    @property
+    def is_within_event(self) -> bool:
+        """Whether an event has begun and not ended."""
+        return bool(self._data or self._event or self._buffer.size)
 
     def _feed(self, data: bytes, out: list[ServerSentEvent]) -> None:
         block, is_cut = _cut_at_long_line(self._buffer.feed(data), self._max_event)

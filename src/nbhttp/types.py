@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "UNSET",
     "AuthTypes",
+    "BodyOptions",
     "ContentTypes",
     "CookieTypes",
     "EngineName",
@@ -93,20 +94,25 @@ EngineName: TypeAlias = Literal["auto", "httpx", "direct"]
 EventHooks: TypeAlias = "Mapping[str, Sequence[Callable[[Any], Any]]]"
 
 
-class StreamOptions(TypedDict, total=False):
-    """Keyword options of every call that sends a request; httpx's names and meanings."""
+class BodyOptions(TypedDict, total=False):
+    """Keyword options of `stream_request`, which has the others by position too."""
 
-    params: "ParamTypes | None"
     data: "Mapping[str, Any] | str | bytes | None"
     json: Any
     files: "FilesTypes | None"
     content: "ContentTypes | None"
-    headers: "HeaderTypes | None"
     cookies: "CookieTypes | None"
     auth: "AuthTypes | Unset | None"
-    timeout: "TimeoutTypes | Unset"
     follow_redirects: "bool | Unset"
     extensions: "Mapping[str, Any] | None"
+
+
+class StreamOptions(BodyOptions, total=False):
+    """Keyword options of every call that sends a request; httpx's names and meanings."""
+
+    params: "ParamTypes | None"
+    headers: "HeaderTypes | None"
+    timeout: "TimeoutTypes | Unset"
 
 
 class RequestOptions(StreamOptions, total=False):

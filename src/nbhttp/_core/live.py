@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from nbhttp._core.runtime import call_threadsafe
+from nbhttp._core.runtime import call_threadsafe, spawn
 from nbhttp._engines.base import Exchange, Head
 from nbhttp._engines.decoding import make_decoder
 
@@ -86,14 +86,23 @@ class Live:
         finally:
             self._state.gate.release()
 
+    def close_soon(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Have `close()` awaited on its loop, from any thread; the garbage collector's way."""
+        if not self._is_open:
+            return
+        try:
+            call_threadsafe(self._loop, spawn, self._loop, close)
+        except RuntimeError:  # its loop has ended, and its connection with it
+            self._is_open = False
+            self._state.lives.discard(self)
+            self._state.gate.release()
+
     def cancel(self) -> None:
         """End it from any thread: the read under way, or the next one, raises CancelledError."""
         with contextlib.suppress(RuntimeError):  # its loop has ended
             call_threadsafe(self._loop, self._cancel)
 
     def _cancel(self) -> None:
-        from nbhttp._core.runtime import spawn
-
         if not self._is_open:
             return
         self._is_cancelled = True

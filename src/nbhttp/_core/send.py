@@ -4,7 +4,6 @@ The order is httpx's: a redirection starts a new request; each request may be an
 authentication scheme with another; each of those is one exchange, for which a slot is taken.
 """
 
-import contextlib
 import re
 import time
 from collections.abc import AsyncIterable
@@ -385,8 +384,15 @@ async def fetch(
     return result
 
 
-def announce(state: "ClientState", request: Prepared) -> Any:
-    """Emit `RequestStarted`; return the function that emits `RequestFinished`."""
+def announce(state: "ClientState", request: Prepared, *, is_stream: bool = False) -> Any:
+    """Emit `RequestStarted`; return the function that emits `RequestFinished`.
+
+    Args:
+        state: The client's.
+        request: The call's.
+        is_stream: The answer is read bit by bit: `received` says how much of it came, and who
+            opened it gives the running code its own request ID back.
+    """
     from nbhttp.redaction import redact_text, redact_url
 
     request_id = f"{next(_request_numbers):06d}"
@@ -395,13 +401,15 @@ def announce(state: "ClientState", request: Prepared) -> Any:
     url = redact_url(request.url.text)
     state.events.emit(events.RequestStarted(request_id, state.name, request.method, url))
 
-    def finish(result: RequestResult | None, exc: BaseException | None) -> None:
-        error = None
-        if result is not None:
-            error = result.error
-        elif exc is not None:
+    def finish(
+        result: RequestResult | None, exc: BaseException | None, received: int | None = None
+    ) -> None:
+        error = None if result is None else result.error
+        if exc is not None:
             text = redact_text(f"{type(exc).__name__}: {exc}")
             error = text if isinstance(exc, Exception) else "cancelled"
+        if received is None:
+            received = 0 if result is None else len(result.content)
         state.events.emit(
             events.RequestFinished(
                 request_id=request_id,
@@ -409,19 +417,19 @@ def announce(state: "ClientState", request: Prepared) -> Any:
                 method=request.method,
                 url=url if result is None else redact_url(result.url),
                 status_code=None if result is None else result.status_code,
-                success=result is not None and result.success,
+                success=result is not None and result.success and exc is None,
                 error=error,
                 elapsed=time.perf_counter() - started,
-                received=0 if result is None else len(result.content),
+                received=received,
                 attempts=1 if result is None else len(result.attempts),
                 redirects=0 if result is None else len(result.redirects),
                 http_version=None if result is None else result.http_version,
                 engine="" if result is None else result.engine,
                 timing=None if result is None else result.timing,
-                result=result,
+                result=None if is_stream else result,
             )
         )
-        with contextlib.suppress(ValueError):  # a stream closed from another task's context
+        if not is_stream:
             state.request_id.reset(token)
 
     return finish
