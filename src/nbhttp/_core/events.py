@@ -22,6 +22,7 @@ __all__ = [
     "RequestFinished",
     "RequestRetried",
     "RequestStarted",
+    "UploadProgress",
     "current_request_id",
     "everyone",
 ]
@@ -218,6 +219,34 @@ class BatchProgress:
     elapsed: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class UploadProgress:
+    """How much of a request's body was sent; at most some ten times a second.
+
+    Told to who asked for the progress of this one call, not to the client's subscribers.
+
+    Attributes:
+        request_id: The same in every event of one call; unique in this process.
+        sent: Bytes handed to the connection; starts over when the body is sent again.
+        total: The body's size in bytes; None when unknown.
+        is_over: Whether this is the last event of the call: the answer is there, or it failed.
+        success: Whether the server answered with a success; False while `is_over` is.
+        error: What went wrong, redacted; "cancelled" when it was; else None.
+        elapsed: Seconds since the call began.
+    """
+
+    request_id: str
+    client: str
+    method: str
+    url: str
+    sent: int
+    total: int | None
+    is_over: bool = False
+    success: bool = False
+    error: str | None = None
+    elapsed: float = 0.0
+
+
 Event: TypeAlias = (
     RequestStarted
     | RedirectFollowed
@@ -227,6 +256,7 @@ Event: TypeAlias = (
     | DownloadProgress
     | DownloadFinished
     | BatchProgress
+    | UploadProgress
 )
 
 current_request_id: ContextVar[str] = ContextVar("nbhttp_request_id", default="")

@@ -1,0 +1,283 @@
+"""Where progress is drawn: a notebook's output, a terminal, or lines of text."""
+
+import datetime as dt
+import re
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, Protocol, TextIO
+
+from nbhttp._render.marks import visible
+from nbhttp._render.tags import Child, icon, tag, to_html
+from nbhttp.progress.auto import View
+from nbhttp.progress.board import Outcome, Row
+
+__all__ = ["LinePainter", "NotebookPainter", "Painter", "TerminalPainter", "painter"]
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+LIVE_S = 0.1
+"""Seconds between two drawings of a bar."""
+TEXT_S = 5.0
+"""Seconds after which the text that goes with a bar of widgets is brought up to date."""
+QUIET_S = 5.0
+"""Least seconds between two lines that nobody waits for."""
+LONG_S = 30.0
+"""Seconds after which such a line comes in any case."""
+
+
+class Painter(Protocol):
+    """Shows rows while they change, and at last how it ended."""
+
+    def is_due(self, since: float, drawn: int | None, now: int | None) -> bool:
+        """Whether to draw again.
+
+        Args:
+            since: Seconds since it was drawn.
+            drawn: The percentage that was drawn; None when unknown.
+            now: The percentage at present; None when unknown.
+        """
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Draw what goes on."""
+
+    def end(self, outcome: Outcome) -> None:
+        """Replace the drawing by what stays."""
+
+
+def painter(view: View) -> Painter:
+    """Return the painter for a view."""
+    if view in {"widget", "page"}:
+        return NotebookPainter(is_live=view == "widget")
+    return TerminalPainter(sys.stderr) if view == "terminal" else LinePainter(sys.stderr)
+
+
+def is_quietly_due(since: float, drawn: int | None, now: int | None) -> bool:
+    """Each tenth of the whole, but no more often than `QUIET_S`; in any case after `LONG_S`."""
+    if since >= LONG_S:
+        return True
+    return since >= QUIET_S and now is not None and now >= (drawn or 0) + 10
+
+
+class NotebookPainter:
+    """One output of the cell that asked: displayed once, then updated in place.
+
+    A notebook may be saved while it runs, and its kernel may die: from the first moment the output
+    has text and HTML of its own, which also stand where a front end has no widgets.
+
+    Args:
+        is_live: Draw a bar of widgets; else change the text now and then.
+    """
+
+    def __init__(self, *, is_live: bool) -> None:
+        self._is_live = is_live
+        self._bars: _WidgetBars | None = None
+        self._display_id = secrets.token_hex(8)
+        self._published_at: float | None = None
+
+    def is_due(self, since: float, drawn: int | None, now: int | None) -> bool:
+        """Whether to draw again: often where somebody watches."""
+        return since >= LIVE_S if self._is_live else is_quietly_due(since, drawn, now)
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Display the rows, or bring them up to date."""
+        if not self._is_live:
+            self._publish(_running(rows))
+            return
+        if self._bars is None:
+            self._bars = _WidgetBars()
+        self._bars.show(rows)
+        if self._published_at is None or time.monotonic() - self._published_at >= TEXT_S:
+            self._publish(_running(rows) | {WIDGET_VIEW: self._bars.view()})
+
+    def end(self, outcome: Outcome) -> None:
+        """Put the outcome in the place of the bar, and let the widgets go."""
+        self._publish(_ended(outcome))
+        if self._bars is not None:
+            self._bars.close()
+
+    def _publish(self, data: dict[str, Any]) -> None:
+        from IPython.display import publish_display_data
+
+        is_there = self._published_at is not None
+        publish_display_data(  # type: ignore[no-untyped-call] # IPython's
+            data, transient={"display_id": self._display_id}, update=is_there
+        )
+        self._published_at = time.monotonic()
+
+
+class _WidgetBars:
+    """tqdm's bars, one below the other; used again for the next file, hidden when there is none."""
+
+    def __init__(self) -> None:
+        from ipywidgets import VBox
+
+        self._bars: list[Any] = []
+        self._box = VBox()
+
+    def show(self, rows: Sequence[Row]) -> None:
+        from nbhttp.progress.tqdm import widget_bar
+
+        for bar, row in zip(self._bars, rows, strict=False):
+            bar.show(row)
+        new = [widget_bar(row) for row in rows[len(self._bars) :]]
+        if new:
+            self._bars += new
+            self._box.children = [bar.container for bar in self._bars]
+        for at, bar in enumerate(self._bars):
+            bar.container.layout.display = "flex" if at < len(rows) else "none"
+
+    def view(self) -> dict[str, Any]:
+        """Return what stands under `WIDGET_VIEW` in an output."""
+        return {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
+
+    def close(self) -> None:
+        """Close every model, those of layouts and styles too: else front ends save them."""
+        for bar in self._bars:
+            bar.drop()
+        _close_widget(self._box)
+
+
+def _close_widget(widget: Any) -> None:
+    for name in ("layout", "style"):
+        part = getattr(widget, name, None)
+        if part is not None:
+            part.close()
+    for child in getattr(widget, "children", ()):
+        _close_widget(child)
+    widget.close()
+
+
+class TerminalPainter:
+    """Bars at the bottom of a terminal; one line stays."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bars: list[Any] = []
+
+    def is_due(self, since: float, drawn: int | None, now: int | None) -> bool:
+        """Whether to draw again."""
+        del drawn, now
+        return since >= LIVE_S
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Draw a bar for each row."""
+        from nbhttp.progress.tqdm import TextBar
+
+        shown = [_printable(row) for row in rows]
+        while len(self._bars) > max(1, len(shown)):
+            self._bars.pop().close()
+        for bar, row in zip(self._bars, shown, strict=False):
+            bar.show(row)
+        self._bars += [TextBar(row, self._stream) for row in shown[len(self._bars) :]]
+
+    def end(self, outcome: Outcome) -> None:
+        """Clear the bars and write the outcome in their place."""
+        while self._bars:
+            self._bars.pop().close()
+        _write_line(self._stream, _sentence(outcome))
+
+
+class LinePainter:
+    """A line now and then, for a log file."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self._has_begun = False
+
+    def is_due(self, since: float, drawn: int | None, now: int | None) -> bool:
+        """Whether to write a line."""
+        return is_quietly_due(since, drawn, now)
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Write one line: of the batch, or of the only transfer; none at the very start."""
+        if self._has_begun and rows:
+            _write_line(self._stream, _line(rows[0]))
+        self._has_begun = True
+
+    def end(self, outcome: Outcome) -> None:
+        """Write the last line."""
+        _write_line(self._stream, _sentence(outcome))
+
+
+# Words
+
+
+def _line(row: Row) -> str:
+    share = "" if row.percent is None else f"{row.percent} %, "
+    return f"{row.label}: {share}{row.facts}"
+
+
+def _sentence(outcome: Outcome) -> str:
+    return f"{outcome.label}: {outcome.text}"
+
+
+def _printable(row: Row) -> Row:
+    """Return the row with nothing in its words that a terminal would obey."""
+    return Row(visible(row.label), row.done, row.total, visible(row.facts), row.is_resumable)
+
+
+def _write_line(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # pythonw has no streams
+        return
+    line = visible(text) + "\n"
+    try:
+        stream.write(line)
+    except UnicodeEncodeError as exc:
+        stream.write(line.encode(exc.encoding, "backslashreplace").decode(exc.encoding))
+    stream.flush()
+
+
+# What a notebook keeps
+
+
+def _running(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return text and HTML that are true while it runs, and when it has died since."""
+    note = _as_of(rows)
+    plain = "\n".join([*(_line(row) for row in rows), note])
+    html: list[Child] = [[_bar_html(row) for row in rows], tag("div", note, classes="nbhttp-note")]
+    return {"text/plain": visible(plain, keep="\n"), "text/html": _page(html)}
+
+
+def _as_of(rows: Sequence[Row]) -> str:
+    now = dt.datetime.now().astimezone()
+    then = f"{now:%Y-%m-%d %H:%M:%S}"
+    advice = " If it moves no more, run again to resume." if _is_resumable(rows) else ""
+    return f"Not complete: this is how it stood on {then}.{advice}"
+
+
+def _is_resumable(rows: Sequence[Row]) -> bool:
+    return all(row.is_resumable for row in rows)
+
+
+def _bar_html(row: Row) -> Child:
+    share = row.percent
+    facts = tag("div", tag("strong", row.label), f" {_line(row)[len(row.label) + 2 :]}")
+    if share is None:
+        return facts
+    filled = tag("div", style=f"width:{share}%")
+    return [facts, tag("div", filled, classes="nbhttp-meter", aria_hidden="true")]
+
+
+def _ended(outcome: Outcome) -> dict[str, Any]:
+    """Return the text and HTML that stay."""
+    line: list[Child] = [
+        tag("span", icon(outcome.tone), classes=f"nbhttp-{outcome.tone}"),
+        tag("strong", outcome.label),
+        f" {outcome.text}",
+    ]
+    return {"text/plain": visible(_sentence(outcome)), "text/html": _page(line)}
+
+
+def _page(children: Child) -> str:
+    return _style() + to_html(tag("div", children, classes="nbhttp-progress"))
+
+
+@cache
+def _style() -> str:
+    css = (files("nbhttp.progress") / "progress.css").read_text("utf-8")
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
+    css = re.sub(r"\s+", " ", css).strip()
+    return f"<style>{css}</style>"

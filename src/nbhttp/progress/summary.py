@@ -1,0 +1,212 @@
+"""What a transfer has come to, in a few words; pure."""
+
+import math
+from pathlib import PurePath
+from urllib.parse import unquote, urlsplit
+
+from nbhttp._core.events import BatchProgress, DownloadFinished, UploadProgress
+
+__all__ = [
+    "Meter",
+    "batch_outcome",
+    "download_outcome",
+    "facts",
+    "label_of",
+    "of_total",
+    "percent",
+    "size_text",
+    "time_text",
+    "upload_outcome",
+]
+
+_UNITS = ("KB", "MB", "GB", "TB", "PB")
+_MOST_LABEL = 40
+_MOST_ERROR = 300
+
+
+def size_text(size: float) -> str:
+    """Return a size with two digits: "812 bytes", "1.2 GB", "412 MB"; units are decimal.
+
+    Examples:
+        >>> size_text(1), size_text(1_234_000_000), size_text(999_600)
+        ('1 byte', '1.2 GB', '1.0 MB')
+    """
+    if size < 1000:
+        whole = int(size)
+        return f"{whole} byte" if whole == 1 else f"{whole} bytes"
+    amount = size
+    unit = ""
+    for unit in _UNITS:  # noqa: B007 - the unit it stopped at
+        amount /= 1000
+        if amount < 999.5:
+            break
+    return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:,.0f} {unit}"
+
+
+def time_text(seconds: float) -> str:
+    """Return a duration as one says it: "2.4 s", "38 s", "3 min 20 s", "1 h 5 min".
+
+    Examples:
+        >>> time_text(0.03), time_text(2.4), time_text(38), time_text(200), time_text(3900)
+        ('0.1 s', '2.4 s', '38 s', '3 min 20 s', '1 h 5 min')
+    """
+    if seconds < 9.95:
+        return f"{max(0.1, seconds):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400:,} days"
+
+
+def percent(done: int, total: int | None) -> int | None:
+    """Return whole percent, rounded down: 100 only when all is done; None for an unknown total.
+
+    Examples:
+        >>> percent(999, 1000), percent(1000, 1000), percent(5, None)
+        (99, 100, None)
+    """
+    return None if not total else min(100, 100 * done // total)
+
+
+def of_total(done: int, total: int | None) -> str:
+    """Return "412 MB of 1.2 GB", or "412 MB" when the total is unknown or passed."""
+    if total is None or total < done:
+        return size_text(done)
+    return f"{size_text(done)} of {size_text(total)}"
+
+
+def facts(
+    done: int, total: int | None, speed: float | None, waiting_because: str | None = None
+) -> str:
+    """Return what is known while it runs: "412 MB of 1.2 GB, 31 MB/s, 25 s left".
+
+    Args:
+        done: Bytes that are there, or that were sent.
+        total: All bytes; None when unknown.
+        speed: Bytes a second; None when unknown.
+        waiting_because: Why nothing moves; None when it does.
+    """
+    parts = [of_total(done, total)]
+    if waiting_because is not None:
+        return f"{parts[0]}, waiting: {waiting_because}"
+    if speed is not None and speed >= 1:
+        parts.append(f"{size_text(speed)}/s")
+        if total is not None and total > done:
+            parts.append(f"{time_text(max(1.0, (total - done) / speed))} left")
+    return ", ".join(parts)
+
+
+def label_of(path: str | None, url: str) -> str:
+    """Return a short name: the file's, else the last part of the URL's path, else its host.
+
+    Examples:
+        >>> label_of("data/big.bin", "https://h/x"), label_of(None, "https://h/a/b%20c.zip?k=1")
+        ('big.bin', 'b c.zip')
+        >>> label_of(None, "https://h/")
+        'h'
+    """
+    if path is not None:
+        name = PurePath(path).name
+    else:
+        parts = urlsplit(url)
+        name = unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or url
+    return shortened(name, _MOST_LABEL)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return `text` with its middle left out, `most` characters at most: names differ at the end."""
+    if len(text) <= most:
+        return text
+    head = (most - 1) // 2
+    return f"{text[:head]}…{text[head + 1 - most :]}"
+
+
+def download_outcome(event: DownloadFinished) -> str:
+    """Return how a download ended: "1.2 GB in 38 s, complete"."""
+    if event.success:
+        return _complete(event)
+    if event.received == 0:
+        error = "stopped before anything came"
+        return error if event.error == "cancelled" else f"failed: {_error(event.error)}"
+    where = f"stopped at {of_total(event.received, event.total)}"
+    if event.error != "cancelled":
+        where += f": {_error(event.error)}"
+    is_resumable = event.path is not None and event.received != event.total
+    if is_resumable and "to resume" not in where:
+        where += "; run again to resume"
+    return where
+
+
+def _complete(event: DownloadFinished) -> str:
+    size = size_text(event.received if event.total is None else event.total)
+    checked = ", verified" if getattr(event.result, "verified", False) else ""
+    if event.skipped:
+        return f"{size}, already there{checked}"
+    before = (
+        f" ({size_text(event.resumed_from)} were there already)" if event.resumed_from > 0 else ""
+    )
+    return f"{size} in {time_text(event.elapsed)}, complete{checked}{before}"
+
+
+def _error(error: str | None) -> str:
+    text = " ".join((error or "unknown error").split())
+    return text if len(text) <= _MOST_ERROR else text[: _MOST_ERROR - 1] + "…"
+
+
+def upload_outcome(event: UploadProgress) -> str:
+    """Return how an upload ended: "1.2 GB in 38 s, sent"."""
+    if event.success:
+        return f"{size_text(event.sent)} in {time_text(event.elapsed)}, sent"
+    where = f"stopped at {of_total(event.sent, event.total)}"
+    return where if event.error == "cancelled" else f"{where}: {_error(event.error)}"
+
+
+def batch_outcome(event: BatchProgress) -> str:
+    """Return how a `download_many` ended: "500 files, 100 MB in 12 s, complete"."""
+    fetched = f"{size_text(event.received)} in {time_text(event.elapsed)}"
+    already = f" ({event.skipped:,} were there already)" if event.skipped else ""
+    if event.finished == event.files:
+        noun = "file" if event.files == 1 else "files"
+        return f"{event.files:,} {noun}, {fetched}, complete{already}"
+    where = f"{event.finished:,} of {event.files:,} files, {fetched}"
+    if event.failed:
+        where += f", {event.failed:,} failed"
+    left = event.files - event.finished - event.failed
+    if left > 0:
+        where = f"stopped at {where}; run again to fetch the rest"
+    return where + already
+
+
+class Meter:
+    """The speed of late: an average in which older seconds count less and less.
+
+    Args:
+        done: Where it stood at `now`; what was there before does not count as speed.
+        now: Seconds of a monotonic clock.
+    """
+
+    MEMORY_S = 4.0
+    LEAST_S = 0.05  # a shorter step says nothing: bytes come in bursts
+
+    def __init__(self, done: int, now: float) -> None:
+        self._done = done
+        self._at = now
+        self.speed: float | None = None
+        """Bytes a second; None before the first step."""
+
+    def add(self, done: int, now: float) -> None:
+        """Take in that `done` bytes are there at `now`."""
+        passed = now - self._at
+        if done < self._done:  # it started over
+            self.__init__(done, now)  # type: ignore[misc] # as new
+            return
+        if passed < self.LEAST_S:
+            return
+        step = (done - self._done) / passed
+        weight = 1.0 - math.exp(-passed / self.MEMORY_S)
+        self.speed = step if self.speed is None else self.speed + weight * (step - self.speed)
+        self._done, self._at = done, now
