@@ -18,6 +18,8 @@ __all__ = ["LoopThread", "Outlet", "outlet"]
 
 _GRACE_S = 0.3  # for a cancelled call to close its connection before KeyboardInterrupt goes on
 
+_LOOK_UP_S = 0.1  # at the latest, a waiting thread sees a signal
+
 Function = Callable[[CallingThread], Coroutine[Any, Any, Any]]
 
 
@@ -288,11 +290,12 @@ def _settle(future: "asyncio.Future[Any]", outcome: object) -> None:
 
 
 def _acquire(lock: Any) -> None:
-    """Wait for a lock such that a signal can interrupt it."""
-    if os.name != "nt":
-        lock.acquire()
-        return
-    while not lock.acquire(timeout=0.1):
+    """Wait for a lock such that a signal can interrupt it.
+
+    On Windows none can interrupt an unbounded wait; elsewhere one that comes in the very moment
+    before the thread sleeps is only seen when it wakes.
+    """
+    while not lock.acquire(timeout=_LOOK_UP_S):
         pass
 
 

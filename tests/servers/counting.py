@@ -1,0 +1,145 @@
+"""A server in a thread that knows at every moment what is open and what is under way."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs, urlsplit
+
+__all__ = ["CountingServer", "running_counting_server"]
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+
+
+class CountingServer:
+    """Counts connections and requests, and lets a test wait for a count.
+
+    Paths: `/ok` answers at once; `/slow?ms=N` after N milliseconds; `/stall` never; `/half` sends
+    a head and a part of the body, then nothing; `/drip` sends a piece every 10 ms for ever;
+    `/sink` stops to read with the head, so that an upload cannot end.
+
+    Attributes:
+        open: Connections open now.
+        opened: Connections opened so far.
+        requests: Paths asked for so far, in order.
+        in_flight: Requests under way; one ends with its answer or its connection.
+        max_in_flight: The most there were at once.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.open = self.opened = self.in_flight = self.max_in_flight = 0
+        self.requests: list[str] = []
+        self._changed = threading.Condition()
+
+    def reset(self) -> None:
+        """Forget what has been, but not what is open."""
+        with self._changed:
+            self.opened, self.max_in_flight, self.requests = self.open, self.in_flight, []
+
+    def wait_for(self, claim: Callable[["CountingServer"], bool]) -> None:
+        """Return when `claim(server)` holds; fail when it does not within 20 s."""
+        with self._changed:
+            held = self._changed.wait_for(lambda: claim(self), timeout=20)
+        assert held, f"{self.open=} {self.in_flight=} {self.requests[-20:]=}"
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Change counts in the block and tell those who wait."""
+        with self._changed:
+            yield
+            self.max_in_flight = max(self.max_in_flight, self.in_flight)
+            self._changed.notify_all()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, server: CountingServer) -> None:
+        self.server = server
+        self.transport: asyncio.Transport
+        self.received = b""
+        self.body_left = 0
+        self.is_busy = False
+        self.timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        with self.server.changing():
+            self.server.open += 1
+            self.server.opened += 1
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        with self.server.changing():
+            self.server.open -= 1
+            if self.is_busy:
+                self.server.in_flight -= 1
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        while not self.is_busy and b"\r\n\r\n" in self.received:
+            head, _, self.received = self.received.partition(b"\r\n\r\n")
+            self.begin(head.decode("latin-1"))
+
+    def begin(self, head: str) -> None:
+        self.is_busy = True
+        target = head.split(" ")[1]
+        url = urlsplit(target)
+        with self.server.changing():
+            self.server.requests.append(target)
+            self.server.in_flight += 1
+        if url.path == "/ok":
+            self.end(OK)
+        elif url.path == "/slow":
+            delay_s = int(parse_qs(url.query)["ms"][0]) / 1000
+            self.timer = asyncio.get_running_loop().call_later(delay_s, self.end, OK)
+        elif url.path == "/half":
+            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfew")
+        elif url.path == "/drip":
+            self.transport.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            self.drip()
+        elif url.path == "/sink":
+            self.transport.pause_reading()
+        else:
+            assert url.path == "/stall", url.path
+
+    def drip(self) -> None:
+        self.transport.write(b"4\r\ndrop\r\n")
+        self.timer = asyncio.get_running_loop().call_later(0.01, self.drip)
+
+    def end(self, answer: bytes) -> None:
+        with self.server.changing():
+            self.server.in_flight -= 1
+        self.is_busy = False
+        self.transport.write(answer)
+
+
+@contextlib.contextmanager
+def running_counting_server() -> Iterator[CountingServer]:
+    """Run the server in a thread of this process."""
+    server = CountingServer()
+    ready = threading.Event()
+    stop: Callable[[], object] = ready.set
+
+    async def serve() -> None:
+        nonlocal stop
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        stop = lambda: loop.call_soon_threadsafe(stopped.set)  # noqa: E731
+        listener = await loop.create_server(
+            lambda: _Connection(server), "127.0.0.1", 0, backlog=2048
+        )
+        server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        ready.set()
+        async with listener:
+            await stopped.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="counting-server")
+    thread.start()
+    ready.wait(timeout=20)
+    try:
+        yield server
+    finally:
+        stop()
+        thread.join(timeout=20)
