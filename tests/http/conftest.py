@@ -1,0 +1,39 @@
+"""What every HTTP test needs: an engine by name, and clients that speak through it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+import nbhttp
+
+ENGINES = ("httpx", "direct")
+
+MakeClient = Callable[..., nbhttp.AsyncHttpClient]
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The name of an engine; a test that takes it runs over each."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def make_client(engine: str, anyio_backend: str) -> AsyncIterator[MakeClient]:
+    """Make clients over the engine, blind to the environment; they are closed after the test."""
+    async with AsyncExitStack() as stack:
+
+        def make(*args: Any, **options: Any) -> nbhttp.AsyncHttpClient:
+            options = {"engine": engine, "trust_env": False, "timeout": 10.0} | options
+            client = nbhttp.AsyncHttpClient(*args, **options)
+            stack.push_async_callback(client.aclose)
+            return client
+
+        yield make
+
+
+@pytest.fixture
+async def client(make_client: MakeClient) -> nbhttp.AsyncHttpClient:
+    """A client over the engine with default settings but for a shorter timeout."""
+    return make_client()
