@@ -1,0 +1,1 @@
+"""nbhttp side by side with its peers: `python -m benchmarks`."""
