@@ -119,7 +119,7 @@ def _cut_at_long_line(block: bytes, max_line: int) -> tuple[bytes, bool]:
     return block, False
 
 
-class _Decoder(Generic[_T]):
+class Decoder(Generic[_T]):
     """What the decoders share: the first failure waits for what came before it.
 
     Attributes:
@@ -170,7 +170,7 @@ class _Decoder(Generic[_T]):
         )
 
 
-class LineDecoder(_Decoder[str]):
+class LineDecoder(Decoder[str]):
     """Turns bytes into lines of text, without their ends.
 
     A line ends at LF, CRLF or CR and at nothing else: U+2028 and the like stay in the line. A
@@ -322,7 +322,7 @@ def _checked_limit(name: str, most: int) -> int:
     return most
 
 
-class NdjsonDecoder(_Decoder[Any]):
+class NdjsonDecoder(Decoder[Any]):
     """Turns bytes into the values of NDJSON (JSON lines): one JSON value a line, in UTF-8.
 
     Lines end at LF alone; CR before it, blank lines, a byte order mark at the start and the
@@ -449,7 +449,7 @@ def _excerpt(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-class SseDecoder(_Decoder[ServerSentEvent]):
+class SseDecoder(Decoder[ServerSentEvent]):
     """Turns bytes into events, by the WHATWG HTML standard, "Interpreting an event stream".
 
     Comments and unknown fields are ignored, and so is an event that the end of the stream cuts

@@ -8,26 +8,21 @@ itself reads ahead, up to a mebibyte.)
 
 from __future__ import annotations
 
-import random
 import re
 import time
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Coroutine, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
-import anyio
 from anyio.lowlevel import checkpoint
 
 from nbhttp._charset import choose
-from nbhttp._core import reconnect as reconnecting
 from nbhttp._core.callers import Caller, here
 from nbhttp._core.live import Live, content_codings
-from nbhttp._core.request import Prepared, build, raw_headers
+from nbhttp._core.request import Prepared, build
 from nbhttp._core.runtime import current_loop, time_limit
 from nbhttp._core.send import Conversation, announce
-from nbhttp._engines.decoding import Decoder, make_decoder
-from nbhttp._json import JsonError, loads
+from nbhttp._engines import decoding
 from nbhttp.errors import (
     ConfigError,
     DecodeError,
@@ -38,12 +33,7 @@ from nbhttp.errors import (
     UnexpectedContentTypeError,
 )
 from nbhttp.result import RequestResult
-from nbhttp.streaming import (
-    LineDecoder,
-    NdjsonDecoder,
-    ServerSentEvent,
-    SseDecoder,
-)
+from nbhttp.streaming import Decoder, LineDecoder, NdjsonDecoder
 
 if TYPE_CHECKING:
     import httpx
@@ -51,7 +41,7 @@ if TYPE_CHECKING:
     from nbhttp._core.state import ClientState
     from nbhttp._engines.base import Head
 
-__all__ = ["ByteStream", "EventStream", "LineStream", "NdjsonStream", "Stream", "StreamCall"]
+__all__ = ["ByteStream", "LineStream", "NdjsonStream", "Stream", "StreamCall"]
 
 T = TypeVar("T")
 
@@ -86,7 +76,7 @@ class StreamCall:
         self._finish: Any = None
         self._started = time.perf_counter()
         self._conversation: Conversation | None = None
-        self._decoder: Decoder | None = None
+        self._decoder: decoding.Decoder | None = None
         self._pieces: Iterator[bytes] = iter(())
         self._slice = 0
         self._breath = 0
@@ -120,7 +110,7 @@ class StreamCall:
         finally:
             state.request_id.set(running_id)
         codings = [] if raw or self.head.status in _NO_BODY else content_codings(self.head)
-        self._decoder = make_decoder(codings) if codings else None
+        self._decoder = decoding.make_decoder(codings) if codings else None
         self._slice = piece_size
         return self.head
 
@@ -220,18 +210,6 @@ class StreamCall:
             self._conversation.live.close_soon(self.aclose)
 
 
-class ItemDecoder(Protocol[T]):
-    """Turns pieces of a body into items; see `nbhttp.streaming`."""
-
-    failure: NbhttpError | None
-
-    def feed(self, data: bytes) -> list[T]:
-        """Return what `data` completes."""
-
-    def close(self) -> list[T]:
-        """Return what the end completes."""
-
-
 class Stream(Generic[T]):
     """An answer that is read while it comes: an async iterator, opened when it is first read.
 
@@ -255,7 +233,7 @@ class Stream(Generic[T]):
         self._raises = raise_exception
         self._call: StreamCall | None = None
         self._loop: Any = None
-        self._decoder: ItemDecoder[T] | None = None
+        self._decoder: Decoder[T] | None = None
         self._ready: Iterator[T] = iter(())
         self._exception: NbhttpError | None = None
         self._received_before = 0  # on earlier connections
@@ -349,7 +327,7 @@ class Stream(Generic[T]):
             raise refusal
         self._decoder = self._make_decoder()
 
-    def _make_decoder(self) -> ItemDecoder[T]:
+    def _make_decoder(self) -> Decoder[T]:
         raise NotImplementedError
 
     async def aclose(self) -> None:
@@ -365,7 +343,7 @@ class Stream(Generic[T]):
             await self._call.aclose(exc)
 
     async def __aenter__(self) -> Self:
-        self._is_held = True
+        self.hold()
         return await self.open()
 
     async def __aexit__(
@@ -375,6 +353,10 @@ class Stream(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def hold(self) -> None:
+        """Note that a `with` block has begun, which will close it."""
+        self._is_held = True
 
     def release(self) -> None:
         """Note that a loop over the items has ended: close, unless a `with` block holds it."""
@@ -472,7 +454,7 @@ class Stream(Generic[T]):
             if batch or not piece:
                 return batch
 
-    def _at_end(self, decoder: ItemDecoder[T]) -> list[T]:
+    def _at_end(self, decoder: Decoder[T]) -> list[T]:
         return decoder.close()
 
     def _is_excused(self, exc: BaseException) -> bool:
@@ -520,16 +502,15 @@ class Iteration(Generic[T]):
         self._stream.release()
 
 
-class _Pieces:
+class _Pieces(Decoder[bytes]):
     """The decoder of `ByteStream`: pieces of one size, or as they come.
 
     Args:
         size: Bytes in each piece but the last; None leaves them.
     """
 
-    failure: NbhttpError | None = None
-
     def __init__(self, size: int | None) -> None:
+        super().__init__()
         self._size = size
         self._held: list[bytes] = []
         self._held_size = 0
@@ -579,7 +560,7 @@ class ByteStream(Stream[bytes]):
         raise_exception: bool,
     ) -> None:
         super().__init__(state, request, raise_exception=raise_exception)
-        self._chunk_size = _checked_count("chunk_size", chunk_size)
+        self._chunk_size = checked_count("chunk_size", chunk_size)
         self._raw = raw
         if chunk_size is None or chunk_size >= _SMALL_CHUNK:
             self._piece_size = 0  # few objects come of it, however large it is
@@ -601,8 +582,6 @@ class ByteStream(Stream[bytes]):
 class LineStream(Stream[str]):
     """The lines of a body; see `AsyncHttpClient.lines`."""
 
-    _decoder: LineDecoder | None
-
     def __init__(
         self,
         state: ClientState,
@@ -615,6 +594,7 @@ class LineStream(Stream[str]):
     ) -> None:
         super().__init__(state, request, raise_exception=raise_exception)
         LineDecoder(encoding or "utf-8", errors=errors, max_line=max_line)  # refuses what is wrong
+        self._lines: LineDecoder | None = None
         self._encoding = encoding
         self._errors: Literal["replace", "strict"] = errors
         self._max_line = max_line
@@ -629,11 +609,12 @@ class LineStream(Stream[str]):
     @property
     def replaced(self) -> int:
         """How many U+FFFD stand for bytes that are no text."""
-        return 0 if self._decoder is None else self._decoder.replaced
+        return 0 if self._lines is None else self._lines.replaced
 
     def _make_decoder(self) -> LineDecoder:
         encoding = self.encoding or "utf-8"
-        return LineDecoder(encoding, errors=self._errors, max_line=self._max_line)
+        self._lines = LineDecoder(encoding, errors=self._errors, max_line=self._max_line)
+        return self._lines
 
 
 class NdjsonStream(Stream[Any]):
@@ -670,214 +651,7 @@ class NdjsonStream(Stream[Any]):
         return self._records
 
 
-class EventStream(Stream[ServerSentEvent]):
-    """The events of an event stream, over as many connections as it takes.
-
-    See `AsyncHttpClient.sse`.
-    """
-
-    _decoder: SseDecoder | None
-
-    def __init__(
-        self,
-        state: ClientState,
-        request: Prepared,
-        *,
-        reconnect: bool | int,
-        last_event_id: str | None,
-        max_events: int | None,
-        decodes_json: bool,
-        max_event: int,
-        raise_exception: bool,
-    ) -> None:
-        super().__init__(state, request, raise_exception=raise_exception)
-        SseDecoder(max_event=max_event)  # refuses what is wrong
-        self._most_failures = reconnecting.checked_reconnect(
-            reconnect, is_replayable=request.is_replayable
-        )
-        most = _checked_count("max_events", max_events)
-        self._left = float("inf") if most is None else most
-        self._decodes_json = decodes_json
-        self._max_event = max_event
-        self._given_id = self._known_id = last_event_id or ""
-        self._retry: int | None = None
-        self._failures = 0
-        self._number = 0
-        self._is_within_event = False
-        self._verdict = "read"
-        self._opened = 0
-
-    @property
-    def last_event_id(self) -> str:
-        """The ID of the last event taken: pass it on to continue there; "" when there is none."""
-        return self._given_id
-
-    @property
-    def retry(self) -> int | None:
-        """The server's reconnection time in milliseconds; None when it sent none."""
-        return self._retry
-
-    @property
-    def reconnects(self) -> int:
-        """How often it was opened again."""
-        return max(0, self._opened - 1)
-
-    async def __anext__(self) -> ServerSentEvent:
-        event = await super().__anext__()
-        self.take(event)
-        return event
-
-    def take(self, event: ServerSentEvent) -> None:
-        """Note that the consumer has this event."""
-        self._given_id = event.id
-
-    async def _connect(self) -> None:
-        self._received_before = self.received
-        call = self._call = StreamCall(self._state, self._continued(), self.caller)
-        head = await call.open(piece_size=self._piece_size)
-        content_type = self.headers.get("content-type", "")
-        self._verdict = reconnecting.judge(head.status, content_type, is_first=not self._opened)
-        self._decoder = self._make_decoder()
-        if self._verdict == "end":
-            self._left = 0
-        elif self._verdict == "type":
-            raise _unexpected_type(content_type, head.status)
-        elif self._verdict != "read":
-            refusal = await call.refusal()
-            assert refusal is not None  # noqa: S101 - its status is 4xx or 5xx
-            raise refusal
-        self._opened += 1
-
-    def _make_decoder(self) -> SseDecoder:
-        return SseDecoder(self._known_id, max_event=self._max_event)
-
-    def _continued(self) -> Prepared:
-        """Return the request with the last event ID that has come whole."""
-        value = self._known_id.encode()
-        if not value or _CONTROL.search(value):  # no field can hold it
-            return self._request
-        headers = [f for f in self._request.headers if f[0].lower() != b"last-event-id"]
-        return replace(self._request, headers=[*headers, (b"Last-Event-ID", value)])
-
-    async def _pull(self) -> list[ServerSentEvent]:
-        while self._left:
-            error: RequestError | None = None
-            batch: list[ServerSentEvent] = []
-            try:
-                batch = await super()._pull()
-            except RequestError as exc:
-                error = exc
-            self._keep_place()
-            if batch:
-                self._failures = 0
-                return await self._counted(batch)
-            if not await self._reconnected(error):
-                if error is not None and self._left:
-                    raise error
-                break
-        return []
-
-    def _at_end(self, decoder: ItemDecoder[ServerSentEvent]) -> list[ServerSentEvent]:
-        if isinstance(decoder, SseDecoder):
-            self._is_within_event = decoder.is_within_event
-        return decoder.close()
-
-    def _keep_place(self) -> None:
-        decoder = self._decoder
-        if decoder is not None:
-            self._known_id = decoder.last_event_id
-            self._retry = self._retry if decoder.retry is None else decoder.retry
-
-    async def _counted(self, batch: list[ServerSentEvent]) -> list[ServerSentEvent]:
-        """Return the events to give; what follows the last of them is not read."""
-        events: list[ServerSentEvent] = []
-        for event in batch[: int(min(self._left, len(batch)))]:
-            self._number += 1
-            if self._decodes_json and event.data == _DONE:
-                self._left = 0
-                break
-            try:
-                events.append(_with_json(event, self._number) if self._decodes_json else event)
-            except DecodeError as exc:
-                if not events:
-                    raise
-                self._pending = exc
-                break
-        self._left = max(0, self._left - len(events))
-        if not self._left and self._call is not None:
-            await self._call.aclose()
-        return events
-
-    async def _reconnected(self, error: NbhttpError | None) -> bool:
-        """Open the next connection; False when there is to be none.
-
-        Raises:
-            NbhttpError: The last attempt's failure.
-        """
-        ending = reconnecting.Ending(
-            error is not None, self._is_within_event, bool(self._known_id), self._retry is not None
-        )
-        if not self._most_failures or not reconnecting.wants_client_back(ending):
-            return False
-        while self._failures < self._most_failures:
-            assert self._call is not None  # noqa: S101 - a stream that ended was open
-            await self._call.aclose(error)
-            await self._pause(_retry_after_s(self.headers))
-            self._failures += 1
-            if self._is_closed:
-                return False
-            try:
-                await self._connect()
-            except (RequestError, StatusError) as exc:
-                if isinstance(exc, StatusError) and self._verdict != "again":
-                    raise
-                error = exc
-            else:
-                self._is_within_event = False
-                return True
-        if error is not None:
-            raise error
-        return False
-
-    async def _pause(self, retry_after_s: float) -> None:
-        seconds = reconnecting.delay_s(
-            self._retry,
-            self._failures,
-            random.random(),  # noqa: S311 - spreads clients, guards nothing
-            retry_after_s,
-        )
-        with self._state.in_flight(self._request):
-            await anyio.sleep(seconds)
-
-
-def _with_json(event: ServerSentEvent, number: int) -> ServerSentEvent:
-    """Return the event with its data decoded; None for no data, as heartbeats have it."""
-    if not event.data:
-        return replace(event, data=None)
-    try:
-        return replace(event, data=loads(event.data.encode("utf-8", "surrogatepass")))
-    except JsonError as exc:
-        raise DecodeError(
-            f"the data of event {number:,} ({event.event}) is not JSON: {exc.reason}",
-            hint="Read the events as they are, without json=True.",
-        ) from exc
-
-
-def _unexpected_type(content_type: str, status: int) -> UnexpectedContentTypeError:
-    found = content_type[:100] or "no content type"
-    return UnexpectedContentTypeError(
-        f"expected an event stream (text/event-stream) but the answer, {status}, has {found}",
-        hint="This URL may not stream events: look at it with client.get(), or read it with "
-        "client.lines() or client.ndjson().",
-    )
-
-
-def _retry_after_s(headers: httpx.Headers) -> float:
-    value = headers.get("retry-after", "")
-    return float(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0.0
-
-
-def _checked_count(name: str, value: int | None) -> int | None:
+def checked_count(name: str, value: int | None) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
@@ -911,52 +685,17 @@ def line_stream(
     state: ClientState, url: Any, method: str | None, options: Mapping[str, Any], **settings: Any
 ) -> LineStream:
     """Make the stream of `lines`, or refuse what is wrong with its arguments."""
-    return LineStream(state, _request(state, url, method, options), **settings)
+    return LineStream(state, stream_request(state, url, method, options), **settings)
 
 
 def ndjson_stream(
     state: ClientState, url: Any, method: str | None, options: Mapping[str, Any], **settings: Any
 ) -> NdjsonStream:
     """Make the stream of `ndjson`, or refuse what is wrong with its arguments."""
-    return NdjsonStream(state, _request(state, url, method, options), **settings)
+    return NdjsonStream(state, stream_request(state, url, method, options), **settings)
 
 
-def event_stream(
-    state: ClientState,
-    url: Any,
-    method: str | None,
-    options: Mapping[str, Any],
-    *,
-    decode_json: bool,
-    last_event_id: str | None,
-    **settings: Any,
-) -> EventStream:
-    """Make the stream of `sse`, or refuse what is wrong with its arguments.
-
-    `json=True` asks for decoded data: no API takes a bare `true` as the body.
-    """
-    options = dict(options)
-    if options.get("json") is True:
-        decode_json = True
-        del options["json"]
-    wanted = [("Accept", reconnecting.MEDIA_TYPE), ("Cache-Control", "no-store")]
-    if last_event_id:
-        wanted.append(("Last-Event-ID", last_event_id))
-    given = raw_headers(options.get("headers"))
-    names = {name.lower() for name, _ in given}
-    options["headers"] = [*given, *_raw(wanted, names)]
-    request = _request(state, url, method, options)
-    return EventStream(
-        state, request, decodes_json=decode_json, last_event_id=last_event_id, **settings
-    )
-
-
-def _raw(fields: Iterable[tuple[str, str]], given: set[bytes]) -> list[tuple[bytes, bytes]]:
-    pairs = ((name.encode(), value.encode()) for name, value in fields)
-    return [(name, value) for name, value in pairs if name.lower() not in given]
-
-
-def _request(
+def stream_request(
     state: ClientState, url: Any, method: str | None, options: Mapping[str, Any]
 ) -> Prepared:
     if method is None:

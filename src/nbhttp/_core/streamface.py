@@ -1,19 +1,24 @@
-"""The stream methods of the two clients."""
+"""The stream methods of the two clients, and of the module."""
 
 from __future__ import annotations
 
 from typing import Literal, Unpack
 
+from nbhttp._core.eventstream import EventStream, event_stream
 from nbhttp._core.face import Client
 from nbhttp._core.stream import (
     ByteStream,
-    EventStream,
     LineStream,
     NdjsonStream,
     byte_stream,
-    event_stream,
     line_stream,
     ndjson_stream,
+)
+from nbhttp._core.syncstream import (
+    SyncByteStream,
+    SyncEventStream,
+    SyncLineStream,
+    SyncNdjsonStream,
 )
 from nbhttp.config import STREAM_CHUNK_SIZE
 from nbhttp.streaming import DEFAULT_MAX_LINE
@@ -28,7 +33,7 @@ from nbhttp.types import (
     UrlTypes,
 )
 
-__all__ = ["AsyncStreams"]
+__all__ = ["AsyncStreams", "SyncStreams"]
 
 
 class AsyncStreams(Client):
@@ -231,4 +236,120 @@ class AsyncStreams(Client):
             decode_json=decode_json,
             max_event=max_event,
             raise_exception=raise_exception,
+        )
+
+
+class SyncStreams(Client):
+    """The part of `HttpClient` that reads bodies while they come."""
+
+    def stream_request(
+        self,
+        method: str,
+        url: UrlTypes,
+        chunk_size: int | None = STREAM_CHUNK_SIZE,
+        params: ParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        *,
+        raw: bool = False,
+        raise_exception: bool = True,
+        **options: Unpack[BodyOptions],
+    ) -> SyncByteStream:
+        """Read a body while it comes; see `AsyncHttpClient.stream_request`.
+
+        Examples:
+            >>> import nbhttp
+            >>> from nbhttp.testing import DemoServer
+            >>> with DemoServer() as server, nbhttp.HttpClient(server.url) as client:
+            ...     sum(map(len, client.stream_request("GET", "/exports/trips.ndjson"))) > 1000
+            True
+        """
+        every = {**options, "params": params, "headers": headers, "timeout": timeout}
+        return SyncByteStream(
+            byte_stream(
+                self._state,
+                method,
+                url,
+                every,
+                chunk_size=chunk_size,
+                raw=raw,
+                raise_exception=raise_exception,
+            )
+        )
+
+    def lines(
+        self,
+        url: UrlTypes,
+        *,
+        method: str | None = None,
+        encoding: str | None = None,
+        errors: Literal["replace", "strict"] = "replace",
+        max_line: int = DEFAULT_MAX_LINE,
+        raise_exception: bool = True,
+        **options: Unpack[StreamOptions],
+    ) -> SyncLineStream:
+        """Read a body line by line while it comes; see `AsyncHttpClient.lines`."""
+        return SyncLineStream(
+            line_stream(
+                self._state,
+                url,
+                method,
+                options,
+                encoding=encoding,
+                errors=errors,
+                max_line=max_line,
+                raise_exception=raise_exception,
+            )
+        )
+
+    def ndjson(
+        self,
+        url: UrlTypes,
+        *,
+        method: str | None = None,
+        on_error: Literal["raise", "skip", "collect"] = "raise",
+        max_line: int = DEFAULT_MAX_LINE,
+        raise_exception: bool = True,
+        **options: Unpack[StreamOptions],
+    ) -> SyncNdjsonStream:
+        """Read the records of NDJSON while they come; see `AsyncHttpClient.ndjson`."""
+        return SyncNdjsonStream(
+            ndjson_stream(
+                self._state,
+                url,
+                method,
+                options,
+                on_error=on_error,
+                max_line=max_line,
+                raise_exception=raise_exception,
+            )
+        )
+
+    def sse(
+        self,
+        url: UrlTypes,
+        *,
+        reconnect: bool | int = True,
+        last_event_id: str | None = None,
+        max_events: int | None = None,
+        decode_json: bool = False,
+        method: str | None = None,
+        max_event: int = DEFAULT_MAX_LINE,
+        raise_exception: bool = True,
+        **options: Unpack[StreamOptions],
+    ) -> SyncEventStream:
+        """Read Server-Sent Events while they come; see `AsyncHttpClient.sse`."""
+        return SyncEventStream(
+            event_stream(
+                self._state,
+                url,
+                method,
+                options,
+                reconnect=reconnect,
+                last_event_id=last_event_id,
+                max_events=max_events,
+                decode_json=decode_json,
+                max_event=max_event,
+                raise_exception=raise_exception,
+            )
         )
