@@ -30,8 +30,19 @@ from nbhttp.types import (
 
 if TYPE_CHECKING:
     from nbhttp._core.live import LiveResponse
+    from nbhttp._core.uploading import UploadWatcher
 
 __all__ = ["AsyncHttpClient"]
+
+
+def _watcher(request: Prepared) -> UploadWatcher | None:
+    """Return what shows how the request's body is sent; None for silence."""
+    if request.progress is False:
+        return None
+    from nbhttp._core.reporting import as_display
+    from nbhttp.progress import for_upload
+
+    return as_display(request.progress, for_upload)
 
 
 class AsyncHttpClient(AsyncStreams):
@@ -102,6 +113,10 @@ class AsyncHttpClient(AsyncStreams):
             **options: `params` (merged into the client's and the URL's), one of `json`, `data`,
                 `files`, `content`, and `headers`, `cookies`, `auth` (None: no authentication),
                 `timeout`, `follow_redirects`, `max_body`, `extensions`: httpx's names.
+                `on_upload_progress` is called with the bytes of the body sent so far and all of
+                them (None when unknown); `progress` shows them (True a bar where somebody watches,
+                "bar" a bar in any case) or is a function of each `UploadProgress`. Both are called
+                at most ten times a second, where the call was made.
 
         Returns:
             A result, also when the host is unknown, time ran out or the status is 4xx or 5xx.
@@ -223,14 +238,14 @@ class AsyncHttpClient(AsyncStreams):
     ) -> RequestResult:
         state = self._state if keeps_cookies else self._state.with_fresh_cookies()
         with state.in_flight(request):
-            return await fetch(state, request, caller)
+            return await fetch(state, request, caller, watcher=_watcher(request))
 
     async def _map(self, items: Any, concurrency: int, caller: Caller) -> BulkResult[RequestResult]:
         state = self._state
 
         async def send(item: Any) -> RequestResult:
             request = item if isinstance(item, Prepared) else build_item(state.defaults, item)
-            return await fetch(state, request, caller, "bulk")
+            return await fetch(state, request, caller, "bulk", _watcher(request))
 
         pull = None if caller is here else caller.run
         with state.in_flight("the map"):

@@ -119,6 +119,8 @@ class RequestOptions(StreamOptions, total=False):
     """Options of a buffered call: `request` and the verbs."""
 
     max_body: "int | Unset | None"
+    on_upload_progress: "Callable[[int, int | None], object] | None"
+    progress: "bool | Literal['bar'] | Callable[[Any], object] | None"
 
 
 class Subscriber(Protocol):

@@ -8,6 +8,7 @@ import re
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
+    Callable,
     Iterable,
     Iterator,
     Mapping,
@@ -43,7 +44,7 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _OPTIONS = frozenset(
     {
         "params", "data", "json", "files", "content", "headers", "cookies", "auth",
-        "timeout", "follow_redirects", "extensions", "max_body",
+        "timeout", "follow_redirects", "extensions", "max_body", "on_upload_progress", "progress",
     }
 )  # fmt: skip
 
@@ -64,6 +65,8 @@ class Prepared:
         jar: Cookies given with a domain for this call; None for none.
         body_start: Where an open file stood, to go back to when it is sent again.
         extensions: Passed to the engine.
+        on_upload: The user's function of sent and total bytes; None for none.
+        progress: How sending the body is shown; False for not at all.
     """
 
     method: str
@@ -78,6 +81,8 @@ class Prepared:
     jar: "httpx.Cookies | None" = None
     body_start: int = 0
     extensions: Mapping[str, Any] | None = None
+    on_upload: Callable[[int, int | None], object] | None = None
+    progress: Any = False
 
     @property
     def is_replayable(self) -> bool:
@@ -260,6 +265,8 @@ def build(defaults: Defaults, method: str, url: Any, options: Mapping[str, Any])
         jar=jar,
         body_start=_position(body),
         extensions=options.get("extensions"),
+        on_upload=_on_upload(options.get("on_upload_progress")),
+        progress=options.get("progress") or False,
     )
 
 
@@ -397,6 +404,12 @@ def _max_body(value: Any, config: ClientConfig) -> int | None:
     return value
 
 
+def _on_upload(function: Any) -> Any:
+    if function is not None and not callable(function):
+        raise TypeError(f"on_upload_progress takes a function of two numbers, not {function!r}")
+    return function
+
+
 def _or(value: Any, default: Any) -> Any:
     return default if isinstance(value, Unset) else value
 
@@ -486,9 +499,7 @@ def _remember_credentials(headers: RawHeaders) -> None:
             remember(value.partition(" ")[2])  # without the scheme
 
 
-def _merge(
-    base: RawHeaders, own: RawHeaders, framing: RawHeaders, parsed: ParsedUrl
-) -> RawHeaders:
+def _merge(base: RawHeaders, own: RawHeaders, framing: RawHeaders, parsed: ParsedUrl) -> RawHeaders:
     """Put Host first, then the client's fields, the call's in their place, and the framing."""
     names = {name.lower() for name, _ in own}
     merged = [field for field in base if field[0].lower() not in names] if own else list(base)

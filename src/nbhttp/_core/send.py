@@ -18,6 +18,7 @@ from nbhttp._core.live import Live
 from nbhttp._core.redirects import next_request
 from nbhttp._core.request import Body, Prepared
 from nbhttp._core.translate import time_limit_error
+from nbhttp._core.uploading import UploadReport, UploadWatcher, body_size
 from nbhttp._engines.base import EngineRequest, Head, Phases, RawHeaders
 from nbhttp._engines.decoding import decode_all
 from nbhttp.errors import (
@@ -64,6 +65,7 @@ class Conversation:
         "redirects",
         "request",
         "sent_headers",
+        "upload",
         "withheld_from",
     )
 
@@ -91,6 +93,7 @@ class Conversation:
         self.history: list[RequestResult] = []
         self.withheld_from: str | None = None
         self.live: Live | None = None
+        self.upload: UploadReport | None = None
 
     async def run(self) -> tuple[Head, bytes, str | None]:
         """Go on until an answer stands.
@@ -304,7 +307,10 @@ class Conversation:
         )
 
     def _framed(self, headers: RawHeaders, body: Body) -> "bytes | AsyncIterable[bytes]":
-        """Return the body as engines take it: pieces, where it is to be sent in chunks."""
+        """Return the body as engines take it: pieces, where it is chunked or watched."""
+        if self.upload is not None and body != b"":
+            pieces = body if isinstance(body, bytes) else self._caller.iterate(body)
+            return self.upload.counted(pieces, body_size(headers, body))
         if not isinstance(body, bytes):
             return self._caller.iterate(body)
         if any(name.lower() == b"transfer-encoding" for name, _ in headers):
@@ -357,9 +363,20 @@ class Conversation:
 
 
 async def fetch(
-    state: "ClientState", request: Prepared, caller: Caller, purpose: Purpose = "single"
+    state: "ClientState",
+    request: Prepared,
+    caller: Caller,
+    purpose: Purpose = "single",
+    watcher: UploadWatcher | None = None,
 ) -> RequestResult:
     """Send `request` and return its result, whatever happens on the network.
+
+    Args:
+        state: The client's.
+        request: What to send.
+        caller: Where the user's code runs.
+        purpose: What the answer is for; decides the engine.
+        watcher: Shows how much of the body was sent; None for none.
 
     Raises:
         BaseException: Cancellation, and what the user's own hooks, auth schemes and body raise.
@@ -368,6 +385,8 @@ async def fetch(
     hub = state.events
     finish = announce(state, request) if hub.is_heard else None
     conversation = Conversation(state, request, caller, purpose)
+    if request.on_upload is not None or watcher is not None:
+        conversation.upload = _upload_report(state, request, caller, watcher)
     try:
         try:
             head, body, peer = await conversation.run()
@@ -375,13 +394,27 @@ async def fetch(
             result = conversation.result(started, error=exc)
         else:
             result = conversation.result(started, head, body, peer)
+        if conversation.upload is not None:
+            await conversation.upload.end(result.success, result.error)
     except BaseException as exc:
+        if conversation.upload is not None:
+            await conversation.upload.stop(exc)
         if finish is not None:
             finish(None, exc)
         raise
     if finish is not None:
         finish(result, None)
     return result
+
+
+def _upload_report(
+    state: "ClientState", request: Prepared, caller: Caller, watcher: UploadWatcher | None
+) -> UploadReport:
+    from nbhttp.redaction import redact_url
+
+    request_id = state.request_id.get() or f"{next(_request_numbers):06d}"
+    identity = (request_id, state.name, request.method, redact_url(request.url.text))
+    return UploadReport(caller, identity, request.on_upload, watcher)
 
 
 def announce(state: "ClientState", request: Prepared, *, is_stream: bool = False) -> Any:

@@ -1,73 +1,56 @@
-"""Progress of downloads and uploads: a bar while they run, one true sentence afterwards."""
+"""Progress of downloads and uploads: a bar while they run, one true sentence afterwards.
+
+What is drawn is chosen where the call is made: in a notebook that somebody watches, a live bar; in
+one that nbclient, papermill or nbconvert executes, a line that changes now and then; in a terminal,
+a text bar; else a line of text every tenth or thirty seconds. Each of them ends as one sentence,
+which is all that a saved notebook keeps.
+"""
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
 
 from nbhttp.progress.board import Board
 from nbhttp.progress.display import Painter
 
-__all__ = ["EventWatcher", "ProgressTypes", "Watcher", "watcher"]
-
-ProgressTypes: TypeAlias = 'bool | Literal["bar"] | Callable[[Any], object] | None'
-"""How progress is shown: True chooses what fits, "bar" takes a bar in any case, False and None are
-silent, a function gets each event."""
+__all__ = ["Watcher", "for_download", "for_downloads", "for_upload"]
 
 
-def watcher(progress: ProgressTypes, *, is_batch: bool = False) -> "Watcher | EventWatcher | None":
-    """Return what shows the progress of one call; None for silence.
-
-    True looks at where the call was made: in a notebook that somebody watches, a live bar; in one
-    that is executed by nbclient, papermill or nbconvert, one line that changes now and then; in a
-    terminal, a text bar; else, a line of text every tenth or thirty seconds. Each of them ends as
-    one sentence.
+def for_download(style: str = "auto") -> "Watcher":
+    """Return what shows one `download_file`.
 
     Args:
-        progress: See `ProgressTypes`. A function is called with each `DownloadStarted`,
-            `DownloadProgress`, `DownloadFinished`, `BatchProgress` or `UploadProgress`, where the
-            call was made.
-        is_batch: Many downloads share it: a `BatchProgress` says when it is over.
-
-    Raises:
-        TypeError: It is none of these.
-
-    Examples:
-        >>> watcher(False) is None
-        True
+        style: "auto" is what fits; "bar" is a bar even where nobody seems to watch.
     """
-    if progress is None or progress is False:
-        return None
-    if callable(progress):
-        return EventWatcher(progress)
-    if progress is not True and progress != "bar":
-        raise TypeError(f"progress takes True, False, 'bar' or a function, not {progress!r}")
+    return Watcher(_painter(style))
+
+
+def for_upload(style: str = "auto") -> "Watcher":
+    """Return what shows how the body of one request is sent; see `for_download`."""
+    return Watcher(_painter(style))
+
+
+def for_downloads(style: str = "auto") -> "Watcher":
+    """Return what shows one `download_many`; see `for_download`."""
+    return Watcher(_painter(style), is_batch=True)
+
+
+def _painter(style: str) -> Painter:
     from nbhttp.progress.auto import choose, surroundings
     from nbhttp.progress.display import painter
 
-    return Watcher(painter(choose(progress, surroundings())), is_batch=is_batch)
-
-
-class EventWatcher:
-    """Hands each event to the user's function.
-
-    Args:
-        function: Takes one event.
-    """
-
-    def __init__(self, function: Callable[[Any], object]) -> None:
-        self.start = self.update = self.finish = function
+    return painter(choose(style, surroundings()))
 
 
 class Watcher:
     """Draws one call's progress, at most ten times a second.
 
-    It may be called from any thread. What it draws lands in the output of the cell whose context
-    it runs in: the core calls it where the call was made.
+    It may be called from any thread. What it draws lands in the output of the cell in whose
+    context it is called: the core does so where the call was made.
 
     Args:
         painter: Draws.
-        is_batch: Many downloads share it: a `BatchProgress` says when it is over.
+        is_batch: Many downloads share it.
         clock: Seconds of a monotonic clock.
     """
 

@@ -28,20 +28,20 @@ class Surroundings:
     is_terminal: bool
 
 
-def choose(progress: Literal[True, "bar"], where: Surroundings) -> View:
+def choose(style: str, where: Surroundings) -> View:
     """Return how to show progress.
 
     Args:
-        progress: True takes what fits; "bar" takes a bar even when nobody seems to watch.
+        style: "auto" takes what fits; "bar" takes a bar even when nobody seems to watch.
         where: Where the code runs.
 
     Examples:
-        >>> choose(True, Surroundings(has_kernel=True, is_watched=False, is_terminal=False))
+        >>> choose("auto", Surroundings(has_kernel=True, is_watched=False, is_terminal=False))
         'page'
     """
     if where.has_kernel:
-        return "widget" if progress == "bar" or where.is_watched else "page"
-    return "terminal" if progress == "bar" or where.is_terminal else "lines"
+        return "widget" if style == "bar" or where.is_watched else "page"
+    return "terminal" if style == "bar" or where.is_terminal else "lines"
 
 
 def surroundings() -> Surroundings:

@@ -1,0 +1,148 @@
+"""The progress of a request's body, over both engines and both faces."""
+
+import io
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from servers import FaultServer
+
+from nbhttp import AsyncHttpClient, ConfigError, HttpClient
+from nbhttp._core.events import UploadProgress
+
+ENGINES = ["httpx", "direct"]
+SIZE = 700_000
+BODY = bytes(range(256)) * (SIZE // 256 + 1)
+BODY = BODY[:SIZE]
+
+
+def pieces() -> Iterator[bytes]:
+    for start in range(0, SIZE, 100_000):
+        yield BODY[start : start + 100_000]
+
+
+async def async_pieces() -> AsyncIterator[bytes]:
+    for piece in pieces():
+        yield piece
+
+
+def calls_of(told: list[tuple[int, int | None]]) -> list[int]:
+    """Return the sent bytes, checked to rise."""
+    sent = [number for number, _ in told]
+    assert sent == sorted(sent)
+    return sent
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("kind", ["bytes", "file", "iterator", "json", "files"])
+def test_sent_bytes_are_told_up_to_the_whole(fault: FaultServer, engine: Any, kind: str) -> None:
+    """The callback begins at 0, ends at the whole, and the body arrives as it is."""
+    options: dict[str, Any] = {
+        "bytes": {"content": BODY},
+        "file": {"content": io.BytesIO(BODY)},
+        "iterator": {"content": pieces()},
+        "json": {"json": ["x" * 1000]},
+        "files": {"files": {"f": ("a.bin", io.BytesIO(BODY))}},
+    }[kind]
+    told: list[tuple[int, int | None]] = []
+    with HttpClient(fault.url, engine=engine) as client:
+        result = client.post(
+            "/upload",
+            on_upload_progress=lambda sent, total: told.append((sent, total)),
+            **options,
+        )
+    assert result.success, result.error
+    length = result.json()["length"]
+    sent = calls_of(told)
+    assert sent[0] == 0
+    assert told[-1] == (length, length)
+    assert told[0] == (0, None if kind == "iterator" else length)
+    assert length == {"json": 1004, "files": length}.get(kind, SIZE)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_an_async_body_is_counted(fault: FaultServer, engine: Any) -> None:
+    """Async iterables are counted too, over the async client."""
+    told: list[tuple[int, int | None]] = []
+    async with AsyncHttpClient(fault.url, engine=engine) as client:
+        result = await client.put(
+            "/upload",
+            content=async_pieces(),
+            on_upload_progress=lambda sent, total: told.append((sent, total)),
+        )
+    assert result.json()["length"] == SIZE
+    assert told[-1] == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_events_tell_more_and_end_once(fault: FaultServer, engine: Any) -> None:
+    """A function given as progress gets events; the last one says how the call ended."""
+    events: list[UploadProgress] = []
+    with HttpClient(fault.url, engine=engine) as client:
+        client.post("/upload?api_key=hunter22", content=BODY, progress=events.append)
+        assert [event.is_over for event in events].count(True) == 1
+        last = events[-1]
+        assert (last.is_over, last.success, last.sent, last.total) == (True, True, SIZE, SIZE)
+        assert last.elapsed > 0
+        assert "hunter22" not in last.url
+        assert len({event.request_id for event in events}) == 1
+        events.clear()
+        client.post("/status/500", content=b"x", progress=events.append)
+    assert (events[-1].success, events[-1].is_over) == (False, True)
+    assert "500" in (events[-1].error or "")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_failing_callback_harms_nothing_and_is_reported_once(
+    fault: FaultServer, engine: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The request goes on, the callback is not called again, the log has one line."""
+    calls = []
+
+    def broken(sent: int, total: int | None) -> None:
+        calls.append(sent)
+        raise RuntimeError("token=hunter22")
+
+    with caplog.at_level(logging.ERROR, "nbhttp"), HttpClient(fault.url, engine=engine) as client:
+        result = client.post("/upload", content=BODY, on_upload_progress=broken)
+    assert result.json()["length"] == SIZE
+    assert calls == [0]
+    (record,) = caplog.records
+    assert "is not called again" in record.getMessage()
+    assert "hunter22" not in record.getMessage()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_body_that_is_sent_again_is_counted_again(fault: FaultServer, engine: Any) -> None:
+    """After a 307 the count starts over and ends at the whole once more."""
+    told: list[tuple[int, int | None]] = []
+    with HttpClient(fault.url, engine=engine) as client:
+        result = client.post(
+            "/redirect/to?url=/upload&status=307",
+            content=BODY,
+            on_upload_progress=lambda sent, total: told.append((sent, total)),
+        )
+    assert result.redirects, result
+    zeros = [index for index, (sent, _) in enumerate(told) if sent == 0]
+    assert len(zeros) == 2
+    assert told[-1] == (SIZE, SIZE)
+
+
+def test_no_body_is_no_progress(fault: FaultServer) -> None:
+    """A GET tells its end alone."""
+    events: list[UploadProgress] = []
+    with HttpClient(fault.url) as client:
+        client.get("/status/200", progress=events.append, on_upload_progress=lambda *_: 1 / 0)
+    assert [event.is_over for event in events] == [True]
+
+
+def test_wrong_values_are_refused_before_anything_is_sent(fault: FaultServer) -> None:
+    """What cannot be called or is no style is named in the error."""
+    with HttpClient(fault.url) as client:
+        with pytest.raises(TypeError, match="on_upload_progress takes a function"):
+            client.post("/upload", content=b"x", on_upload_progress=3)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="progress takes True"):
+            client.post("/upload", content=b"x", progress="fancy")  # type: ignore[arg-type]
+    assert fault.log(path="/upload") == []
