@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from nbhttp import config as defaults
 from nbhttp._core.callers import Caller, here
@@ -15,6 +15,13 @@ from nbhttp._core.send import fetch
 from nbhttp._core.state import ClientState
 from nbhttp._core.streamface import AsyncStreams
 from nbhttp.bulk import BulkResult, map_bounded
+from nbhttp.downloads import (
+    DEFAULT_CHUNK_SIZE,
+    DownloadOptions,
+    DownloadResult,
+    OnProgress,
+    SavePath,
+)
 from nbhttp.result import RequestResult
 from nbhttp.types import (
     UNSET,
@@ -29,10 +36,22 @@ from nbhttp.types import (
 )
 
 if TYPE_CHECKING:
+    from nbhttp._core.download_job import Job
     from nbhttp._core.live import LiveResponse
+    from nbhttp._core.reporting import Display
     from nbhttp._core.uploading import UploadWatcher
 
 __all__ = ["AsyncHttpClient"]
+
+T = TypeVar("T")
+
+
+def _bar(style: str) -> Display | None:
+    """Return a progress bar; None where nothing draws one."""
+    from nbhttp import progress
+
+    make: Callable[[str], Display | None] | None = getattr(progress, "for_download", None)
+    return None if make is None else make(style)
 
 
 def _watcher(request: Prepared) -> UploadWatcher | None:
@@ -207,6 +226,64 @@ class AsyncHttpClient(AsyncStreams):
         async with self._stream_context(method, url, **options) as response:
             yield response
 
+    # Downloads
+
+    async def download_file(
+        self,
+        url: UrlTypes,
+        save_path: SavePath,
+        *,
+        params: ParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        chunk_size: int = DEFAULT_CHUNK_SIZE,
+        on_progress: OnProgress | None = None,
+        **options: Unpack[DownloadOptions],
+    ) -> DownloadResult:
+        """Fetch a file, however often the connection breaks; running it again resumes.
+
+        Nothing gets its final name before it is whole and has passed every check; until then it
+        is kept beside it as `NAME.part`. A file that is there and current is not fetched again.
+
+        Args:
+            url: Absolute, or relative to `base_url`.
+            save_path: A file; a directory (one that exists, or a name that ends in "/", which is
+                created), where the server's name for the file is used, made safe; or a writable
+                binary file object.
+            params: As `request`.
+            headers: As `request`; the download sets Range and conditions itself.
+            timeout: Seconds without a byte after which an attempt fails; see `stream`.
+            chunk_size: Bytes of one write to a file object; files on disk are written as it comes.
+            on_progress: Called with the bytes there and the total (None when unknown), at most ten
+                times a second, where the call was made.
+            **options: `progress` (True shows a bar where somebody watches; False none; "bar" text;
+                or a function of the download's events), `checksum` ("sha256:…"; also sha512,
+                sha384, sha224, blake2b, sha1, md5), `overwrite` (replace an existing, different
+                file), `mkdir` (create missing parents), `segments` ("auto", or 1 to 32
+                connections), `max_attempts` (5: failures in a row that bring nothing new),
+                `lock_timeout` (60: seconds to wait while another process writes the file; None
+                waits forever), `keep_mtime` (set the file's time to Last-Modified), and `cookies`,
+                `auth`, `follow_redirects`, `extensions`.
+
+        Returns:
+            A result; also when it failed, with `success` False and the reason in `error`.
+
+        Raises:
+            ConfigError: An option or the destination is wrong; nothing was sent.
+            TypeError: An option has the wrong type; nothing was sent.
+        """
+        job = self._download_job(
+            url,
+            save_path,
+            params=params,
+            headers=headers,
+            timeout=timeout,
+            chunk_size=chunk_size,
+            on_progress=on_progress,
+            **options,
+        )
+        return await self._on_bulk_loop(lambda caller: self._download(job, caller))
+
     # Life
 
     async def aclose(self) -> None:
@@ -225,6 +302,30 @@ class AsyncHttpClient(AsyncStreams):
         await self.aclose()
 
     # Private
+
+    async def _on_bulk_loop(self, function: Callable[[Caller], Awaitable[T]]) -> T:
+        """Run long work on nbhttp's own loop, so that the running one stays free."""
+        if self._state.config.transport is not None or self._state.config.mounts:
+            # The user's own transports belong to the user's own loop.
+            return await function(here)
+        return await on_private_loop(function)
+
+    def _download_job(
+        self, url: UrlTypes, save_path: SavePath, *, progress: Any = True, **options: Any
+    ) -> Job:
+        from nbhttp._core.download_job import make_job
+        from nbhttp._core.reporting import as_display
+
+        display = as_display(progress, _bar)
+        return make_job(self._state.defaults, url, save_path, display=display, **options)
+
+    async def _download(
+        self, job: Job, caller: Caller, *, keeps_cookies: bool = True
+    ) -> DownloadResult:
+        from nbhttp._core.download import download
+
+        state = self._state if keeps_cookies else self._state.with_fresh_cookies()
+        return await download(state, job, caller)
 
     @classmethod
     def _over(cls, state: ClientState) -> Self:

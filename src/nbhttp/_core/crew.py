@@ -1,0 +1,181 @@
+"""The connections that fetch one file's parts at once."""
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import anyio
+
+from nbhttp._core.answers import Ruling, StartOverError, Verdict, rule
+from nbhttp._core.asking import Answer
+from nbhttp._core.partfile import Validators
+from nbhttp._core.ranges import Range, Span
+from nbhttp._core.segments import Stream, Streams
+from nbhttp.errors import NbhttpError
+
+if TYPE_CHECKING:
+    from nbhttp._core.live import Live
+
+__all__ = ["Crew"]
+
+MOST = 8
+"""Connections that are tried unasked."""
+LEAST_BYTES = 16 * 1024 * 1024
+"""What must be left for a second connection to be tried."""
+_LEAST_S = 3.0  # and it must take this long
+_WINDOW_S = 1.0
+_GAIN = 1.2
+_FAILURES = 3
+_DELAY_S = 0.25
+
+
+class Crew:
+    """Workers that fetch spans until nothing is missing.
+
+    One that fails gives back what it had not fetched, and the others take it; only the failure of
+    the last one ends the attempt.
+
+    Args:
+        streams: What is fetched by whom.
+        version: Of the file; an answer of another one ends the attempt.
+        ask: Asks for a part.
+        make_stream: Makes the stream for a span.
+        wanted: How many workers; None finds out whether more are faster.
+        checkpoint: Called every few seconds, to have what is there survive a power cut.
+    """
+
+    def __init__(
+        self,
+        streams: Streams,
+        version: Validators,
+        ask: Callable[[Range], Awaitable[Answer]],
+        make_stream: Callable[[int, int | None], Stream],
+        wanted: int | None,
+    ) -> None:
+        self._streams = streams
+        self._version = version
+        self._ask = ask
+        self._make_stream = make_stream
+        self._wanted = wanted
+        self._workers = 0
+        self._failure: Exception | None = None
+
+    async def run(self, live: "Live", first: Stream) -> None:
+        """Fetch all that is missing, starting with an answer that is there.
+
+        Raises:
+            NbhttpError: The last worker failed.
+            StartOverError: The server's file is not the one that is here.
+            OSError: The file cannot be written.
+        """
+        async with anyio.create_task_group() as group:
+            self._group = group
+            self._spawn(live, first)
+            if self._wanted is None:
+                group.start_soon(self._grow)
+            else:
+                self._add(self._wanted - 1)
+        if self._failure is not None:
+            raise self._failure
+
+    def _add(self, number: int) -> None:
+        for _ in range(number):
+            self._spawn(None, None)
+
+    def _spawn(self, live: "Live | None", stream: Stream | None) -> None:
+        self._workers += 1
+        self._group.start_soon(self._work, live, stream)
+
+    async def _work(self, live: "Live | None", stream: Stream | None) -> None:
+        try:
+            if live is not None and stream is not None:
+                await self._drain(live, stream)
+            await self._fetch_spans()
+        except Exception as exc:  # noqa: BLE001 - raised by `run`, outside the group
+            self._failure = self._failure or exc
+            self._group.cancel_scope.cancel()
+        finally:
+            self._workers -= 1
+            if self._workers == 0:
+                self._group.cancel_scope.cancel()
+
+    async def _fetch_spans(self) -> None:
+        failures = 0
+        while failures < _FAILURES and (span := self._streams.take()) is not None:
+            before = self._streams.received
+            try:
+                opened = await self._open(span)
+                if opened is None:
+                    return
+                if not await self._drain(*opened):
+                    return
+                failures = 0
+            except NbhttpError:
+                if self._workers == 1:
+                    raise
+                failures = 0 if self._streams.received > before else failures + 1
+                await anyio.sleep(random.uniform(0, _DELAY_S * 2**failures))  # noqa: S311 - spreads clients
+
+    async def _drain(self, live: "Live", stream: Stream) -> bool:
+        """Fetch a span; False when this worker is to end."""
+        try:
+            await self._streams.drain(live, stream)
+        except NbhttpError:
+            if self._workers == 1:
+                raise
+        return not stream.is_retiring
+
+    async def _open(self, span: Span) -> "tuple[Live, Stream] | None":
+        """Ask for a span; None when the server does not serve parts after all."""
+        left = span
+        answer = None
+        try:
+            answer = await self._ask(span)
+            ruling = rule(answer.facts, span, self._version, self._streams.total)
+            if ruling.verdict in {Verdict.RETRY, Verdict.REFUSED}:
+                raise await answer.error(ruling)
+            if ruling.verdict is not Verdict.PART:
+                self._go_on_without_ranges(answer, ruling)
+                return None
+            stop = ruling.stop or span[1]
+            stream = self._make_stream(span[0], stop)
+            live, answer, left = answer.live, None, (stop, span[1])
+            return live, stream
+        finally:
+            if left[0] < left[1]:
+                self._streams.give_back(left)
+            if answer is not None:
+                await answer.live.aclose()
+
+    def _go_on_without_ranges(self, answer: Answer, ruling: Ruling) -> None:
+        """Leave all to the streams that there are, if the file is still the same."""
+        is_other = self._version.contradicts(answer.facts.validators)
+        if is_other or ruling.verdict is not Verdict.WHOLE or not self._streams.active:
+            raise StartOverError(ruling.reason)
+
+    # Finding out how many are fastest
+
+    async def _grow(self) -> None:
+        """Add workers as long as all together get faster by it."""
+        rate = await self._rate()
+        while self._is_worth_growing(rate):
+            active = self._streams.active
+            added = min(max(active, 1), MOST - active)
+            self._add(added)
+            await anyio.sleep(_WINDOW_S / 3)
+            faster = await self._rate()
+            if faster < rate * _GAIN:
+                self._streams.retire(added)
+                return
+            rate = faster
+
+    def _is_worth_growing(self, rate: float) -> bool:
+        left = (self._streams.total or 0) - self._streams.received
+        return self._streams.active < MOST and left > max(LEAST_BYTES, rate * _LEAST_S)
+
+    async def _rate(self) -> float:
+        """Return bytes a second, of all workers, over the next second."""
+        before, began = self._streams.received, time.monotonic()
+        await anyio.sleep(_WINDOW_S)
+        return (self._streams.received - before) / (time.monotonic() - began)

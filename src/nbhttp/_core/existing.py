@@ -1,0 +1,90 @@
+"""The file that is there already: is it the one that the server has?"""
+
+import os
+from pathlib import Path
+
+from nbhttp._core.answers import Facts, http_date
+from nbhttp._core.digests import Checksum, stated_digests
+from nbhttp._core.hashing import hash_file
+from nbhttp._core.partfile import Identity, Record, read_record
+
+__all__ = ["Existing"]
+
+
+class Existing:
+    """A complete file under the target's name.
+
+    All methods do blocking I/O.
+
+    Args:
+        path: The file.
+        identity: The URL that is asked for.
+    """
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        self.path = path
+        self.stat = path.lstat() if not path.exists() else path.stat()
+        self._record: Record | None = read_record(path, identity)
+        self.is_verified = False
+
+    @classmethod
+    def find(cls, path: Path, identity: Identity) -> "Existing | None":
+        """Return what stands at `path`, a dangling link included; None when nothing does."""
+        return cls(path, identity) if os.path.lexists(path) else None
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        return self.stat.st_size
+
+    def conditions(self) -> list[tuple[bytes, str]]:
+        """Return the fields that let the server say that it is current (RFC 9110 section 13.1)."""
+        record = self._record
+        if record is None or not record.is_same_url:
+            return []
+        if record.validators.etag is not None:
+            return [(b"If-None-Match", record.validators.etag)]
+        if record.validators.last_modified is not None:
+            return [(b"If-Modified-Since", record.validators.last_modified)]
+        return []
+
+    def matches(self, checksum: Checksum) -> bool:
+        """Whether it has this digest."""
+        if not self.path.is_file():
+            return False
+        self.is_verified = checksum.matches(hash_file(self.path, checksum.algorithm))
+        return self.is_verified
+
+    def difference(self, facts: Facts) -> str | None:
+        """Say how it differs from what an answer brings; None when it is the same.
+
+        Size first; then a digest that the server states; then the version it was fetched as; and
+        where nothing of that is known, the dates: what the server changed before the file was
+        written here is in it.
+        """
+        if not facts.codings and facts.length not in {None, self.size}:
+            return f"has {self.size:,} bytes where the server's file has {facts.length:,}"
+        stated = None if facts.codings else stated_digests(facts.headers).representation
+        if stated is not None:
+            return None if self.matches(stated) else f"does not have the server's {stated.origin}"
+        if self._record is not None:
+            return _difference_of_versions(self._record, facts)
+        return self._difference_of_dates(facts)
+
+    def _difference_of_dates(self, facts: Facts) -> str | None:
+        modified = http_date(facts.headers.get("last-modified"))
+        if facts.codings or facts.length is None or modified is None:
+            return "cannot be compared with the server's, which states too little"
+        is_older = modified.timestamp() > self.stat.st_mtime
+        return "is older than the server's file" if is_older else None
+
+
+def _difference_of_versions(record: Record, facts: Facts) -> str | None:
+    if not record.is_same_url:
+        return "came from another URL"
+    theirs = facts.validators
+    if theirs.etag is None and theirs.last_modified is None:
+        return "cannot be compared with the server's, which states no version"
+    if record.validators.contradicts(theirs) or record.validators == type(theirs)():
+        return "is another version than the server's file"
+    return None

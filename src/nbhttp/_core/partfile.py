@@ -1,0 +1,524 @@
+"""The unfinished download on disk: `NAME.part`, a sidecar that says what it is, and a lock.
+
+The sidecar is JSON lines: first what is being fetched, then, as bytes come, which of them are in
+the `.part` file. The last whole line counts, so a process may be killed at any point. URLs may
+hold secrets: the sidecar keeps a salted hash to compare with, and the redacted text to read.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import anyio.to_thread
+
+from nbhttp._core.ranges import Done, Span
+from nbhttp.errors import ConfigError, LockedError
+from nbhttp.redaction import is_credential_name, redact_url
+
+__all__ = [
+    "Identity",
+    "Part",
+    "Record",
+    "Sidecar",
+    "Validators",
+    "find_by_url",
+    "part_path",
+    "read_record",
+]
+
+_VERSION = 1
+_COMPACT_BYTES = 256 * 1024
+_SIGNATURE = re.compile(
+    r"x-(?:amz|goog|ms)-|^(?:expires|sig|se|st|sp|sv|sr|skoid|policy)$", re.IGNORECASE
+)
+
+
+class Identity:
+    """A URL to be recognised later, without keeping it.
+
+    Credentials and the parameters of signed URLs, which differ each time, do not count.
+
+    Args:
+        url: As the user gave it, parameters included.
+    """
+
+    __slots__ = ("_canonical", "shown")
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        query = [
+            (name, value)
+            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+            if not is_credential_name(name) and not _SIGNATURE.search(name)
+        ]
+        host = parts.netloc.rpartition("@")[2]
+        self._canonical = f"{parts.scheme}://{host}{parts.path}?{urlencode(query)}"
+        self.shown = redact_url(url)
+
+    def hashed(self, salt: str) -> str:
+        """Return the keyed hash under which it is kept."""
+        key = bytes.fromhex(salt)[:64]
+        return hashlib.blake2b(self._canonical.encode(), key=key, digest_size=20).hexdigest()
+
+    def is_kept_as(self, kept: Any, salt: Any) -> bool:
+        """Whether `kept` and `salt` were made of the same URL."""
+        try:
+            return isinstance(kept, str) and kept == self.hashed(salt)
+        except (TypeError, ValueError):
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What tells one version of a file from another (RFC 9110 section 8.8).
+
+    Attributes:
+        etag: As sent, quotes and `W/` included; None when there is none.
+        last_modified: As sent; None when there is none.
+    """
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+    @property
+    def is_strong(self) -> bool:
+        """Whether the ETag vouches for every byte."""
+        return self.etag is not None and not self.etag.startswith(("W/", "w/"))
+
+    @property
+    def for_if_range(self) -> str | None:
+        """The value for If-Range: a strong ETag, else Last-Modified (RFC 9110 section 13.1.5)."""
+        if self.is_strong:
+            return self.etag
+        return self.last_modified if self.etag is None else None
+
+    def contradicts(self, other: "Validators") -> bool:
+        """Whether both are of different versions, as far as both say."""
+        if self.etag is not None and other.etag is not None:
+            return self.etag != other.etag
+        if self.last_modified is not None and other.last_modified is not None:
+            return self.last_modified != other.last_modified
+        return False
+
+
+def part_path(target: Path) -> Path:
+    """Return where the unfinished `target` is kept; a name near the system's limit is cut."""
+    name = target.name
+    if len(os.fsencode(name)) > 240:
+        digest = hashlib.blake2b(os.fsencode(name), digest_size=6).hexdigest()
+        name = f"{os.fsencode(name)[:200].decode('utf-8', 'ignore')}~{digest}"
+    return target.with_name(f"{name}.part")
+
+
+def _beside(part: Path, suffix: str) -> Path:
+    return part.with_name(part.name + suffix)
+
+
+@dataclass(slots=True)
+class Sidecar:
+    """What the `.part` file holds.
+
+    Attributes:
+        identity: The URL.
+        validators: Of the version that is being fetched.
+        total: Its size; None when unknown.
+        target: The name that the file will get.
+        done: What is there.
+    """
+
+    identity: Identity
+    validators: Validators
+    total: int | None
+    target: str
+    done: Done = field(default_factory=Done)
+
+    def first_line(self) -> str:
+        """Return the sidecar's head as one line of JSON."""
+        salt = secrets.token_hex(16)
+        return _line(
+            nbhttp=_VERSION,
+            url=self.identity.shown,
+            salt=salt,
+            id=self.identity.hashed(salt),
+            etag=self.validators.etag,
+            last_modified=self.validators.last_modified,
+            total=self.total,
+            target=self.target,
+            boot=boot_token(),
+        )
+
+
+def _line(**members: Any) -> str:
+    return json.dumps(members, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+def _read_sidecar(path: Path) -> tuple[dict[str, Any], list[Span]] | None:
+    """Return head and spans; None when there is no sidecar of ours.
+
+    After the machine was restarted only what had been synced counts: a power cut may have lost
+    the rest, whatever the sidecar says.
+    """
+    try:
+        lines = path.read_text("utf-8", errors="replace").split("\n")
+    except OSError:
+        return None
+    head = _object(lines[0])
+    if head is None or head.get("nbhttp") != _VERSION:
+        return None
+    kinds = ("done", "synced") if head.get("boot") == boot_token() else ("synced",)
+    for line in reversed(lines[1:-1]):  # what follows the last newline may be torn
+        record = _object(line) or {}
+        for kind in kinds:
+            spans = _spans(record.get(kind))
+            if spans is not None:
+                return head, spans
+    return head, []
+
+
+def boot_token() -> str:
+    """Return what differs after the machine was restarted."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return str(round((time.time() - time.monotonic()) / 60))
+
+
+def _spans_line(kind: str, done: Done) -> bytes:
+    return _line(**{kind: [list(span) for span in done.spans]}).encode()
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _spans(value: Any) -> list[Span] | None:
+    if not isinstance(value, list):
+        return None
+    spans: list[Span] = []
+    for pair in value:
+        if not (isinstance(pair, list) and len(pair) == 2):
+            return None
+        start, stop = pair
+        if not (isinstance(start, int) and isinstance(stop, int) and 0 <= start <= stop):
+            return None
+        spans.append((start, stop))
+    return spans
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def find_by_url(directory: Path, identity: Identity) -> str | None:
+    """Return the target's name of an unfinished download of this URL in `directory`."""
+    try:
+        names = sorted(p.name for p in directory.iterdir() if p.name.endswith(".part.json"))
+    except OSError:
+        return None
+    for name in names[:1000]:
+        found = _read_sidecar(directory / name)
+        if found is None or not identity.is_kept_as(found[0].get("id"), found[0].get("salt")):
+            continue
+        target = found[0].get("target")
+        if isinstance(target, str) and part_path(directory / target).name + ".json" == name:
+            return target
+    return None
+
+
+class Part:
+    """The `.part` file of one target, held under a lock.
+
+    All methods do blocking I/O and may be called in a worker thread, one at a time; `note` is
+    quick enough for the loop.
+
+    Args:
+        target: The final path.
+    """
+
+    def __init__(self, target: Path) -> None:
+        from filelock import FileLock
+
+        self.target = target
+        self.path = part_path(target)
+        self._sidecar = _beside(self.path, ".json")
+        self._lock_path = _beside(self.path, ".lock")
+        self._lock = FileLock(self._lock_path, thread_local=False)
+        self._journal: int | None = None
+        self._journal_bytes = 0
+        self._noted = Done()
+        self._synced = Done()
+        self.fd: int | None = None
+        self.sidecar: Sidecar | None = None
+
+    # Lock
+
+    def try_lock(self) -> bool:
+        """Take the lock if nobody has it.
+
+        Raises:
+            ConfigError: The lock cannot be written.
+        """
+        from filelock import Timeout
+
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        except (OSError, NotImplementedError) as exc:
+            raise ConfigError(
+                f"cannot write the lock {str(self._lock_path)!r}: {_reason(exc)}",
+                hint="choose a directory that can be written",
+            ) from exc
+        with contextlib.suppress(OSError):
+            _beside(self.path, ".holder").write_text(
+                _line(pid=os.getpid(), host=socket.gethostname(), since=int(time.time()))
+            )
+        return True
+
+    def locked_error(self) -> LockedError:
+        """Return the error that says who holds the lock."""
+        holder: dict[str, Any] = {}
+        with contextlib.suppress(OSError):
+            holder = _object(_beside(self.path, ".holder").read_text()) or {}
+        who = "another process"
+        if holder:
+            since = time.strftime("%H:%M:%S", time.localtime(float(holder.get("since", 0))))
+            who = f"process {holder.get('pid')} on {holder.get('host')} since {since}"
+        return LockedError(
+            f"{str(self.target)!r} is being written by {who}",
+            hint="wait for it to end and run this again, or raise lock_timeout=",
+        )
+
+    def unlock(self) -> None:
+        """Give the lock back and remove its file."""
+        self.close()
+        if not self._lock.is_locked:
+            return
+        with contextlib.suppress(OSError):
+            _beside(self.path, ".holder").unlink()
+        if os.name == "posix":  # Windows refuses while it is open, and filelock removes it there
+            with contextlib.suppress(OSError):
+                self._lock_path.unlink()
+        self._lock.release()
+
+    # Resuming
+
+    def load(self, identity: Identity) -> Sidecar | None:
+        """Return what an earlier run left for the same URL; None when there is nothing usable."""
+        found = _read_sidecar(self._sidecar)
+        if found is None:
+            return None
+        head, spans = found
+        if not identity.is_kept_as(head.get("id"), head.get("salt")):
+            return None
+        try:
+            size = self.path.lstat().st_size
+        except OSError:
+            return None
+        total = head.get("total")
+        if not isinstance(total, int) or isinstance(total, bool) or total < 0:
+            total = None
+        validators = Validators(
+            _text_or_none(head.get("etag")), _text_or_none(head.get("last_modified"))
+        )
+        done = Done(spans).within(size if total is None else min(size, total))
+        if head.get("boot") != boot_token():
+            self._synced = done
+        return Sidecar(identity, validators, total, self.target.name, done)
+
+    # Writing
+
+    def open(self, sidecar: Sidecar, *, keep: bool) -> int:
+        """Open the `.part` file for what `sidecar` says; return its descriptor.
+
+        Args:
+            sidecar: What is being fetched.
+            keep: Whether the bytes that are there count; else it is emptied.
+        """
+        self.close()
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+        if not keep:
+            # A new file: what a reader has open or a link points to is not overwritten.
+            self.path.unlink(missing_ok=True)
+            sidecar.done = self._synced = Done()
+            flags |= os.O_EXCL
+        self.sidecar = sidecar
+        self._noted = sidecar.done
+        self.fd = os.open(self.path, flags, 0o666)
+        self._rewrite()
+        return self.fd
+
+    def note(self, done: Done) -> None:
+        """Append to the sidecar that `done` is in the file; costs some microseconds."""
+        if done.spans != self._noted.spans:
+            self._noted = done
+            self._append("done", done)
+
+    async def sync(self, done: Done) -> None:
+        """Have `done` survive a power cut: first the bytes, then the note of them."""
+        if self.fd is None or done.spans == self._synced.spans:
+            return
+        await anyio.to_thread.run_sync(os.fsync, self.fd)
+        self._synced = done
+        self._append("synced", done)
+
+    def _append(self, kind: str, done: Done) -> None:
+        if self._journal is None:
+            return
+        self._journal_bytes += os.write(self._journal, _spans_line(kind, done))
+        if self._journal_bytes > _COMPACT_BYTES:
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        """Write the sidecar anew, atomically, and keep it open."""
+        assert self.sidecar is not None  # noqa: S101 - opened first
+        head = self.sidecar.first_line().encode()
+        text = head + _spans_line("synced", self._synced) + _spans_line("done", self._noted)
+        fresh = _beside(self.path, ".new")
+        fresh.write_bytes(text)
+        self._close_journal()
+        fresh.replace(self._sidecar)
+        self._journal = os.open(self._sidecar, os.O_WRONLY | os.O_APPEND)
+        self._journal_bytes = len(text)
+
+    def finish(
+        self,
+        size: int,
+        *,
+        identity: Identity,
+        validators: Validators,
+        mtime: float | None,
+        overwrite: bool,
+    ) -> None:
+        """Give the complete file its name, durably.
+
+        Args:
+            size: Bytes of the file.
+            identity: Where it came from.
+            validators: Its version.
+            mtime: Modification time to set, in seconds since 1970; None leaves it.
+            overwrite: Whether a file of that name may be replaced.
+
+        Raises:
+            FileExistsError: Something else has taken the name meanwhile.
+        """
+        fd = self.fd
+        assert fd is not None  # noqa: S101 - opened first
+        os.ftruncate(fd, size)
+        if mtime is not None:
+            os.utime(fd if os.utime in os.supports_fd else self.path, (mtime, mtime))
+        write_record(fd, identity, validators, size)
+        os.fsync(fd)
+        self.close()
+        if not overwrite and os.path.lexists(self.target):
+            raise FileExistsError(self.target)
+        self.path.replace(self.target)
+        _sync_directory(self.target.parent)
+        self._sidecar.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove what is there: it is not worth resuming."""
+        self.close()
+        for path in (self.path, self._sidecar):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def close(self) -> None:
+        """Close the files; the lock stays."""
+        self._close_journal()
+        fd, self.fd = self.fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def _close_journal(self) -> None:
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            os.close(journal)
+
+
+def _sync_directory(path: Path) -> None:
+    """Have a rename survive a power cut; not every file system can."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _reason(exc: BaseException) -> str:
+    return (getattr(exc, "strerror", None) or str(exc)).lower()
+
+
+# What a finished file is
+
+
+_ATTRIBUTE = "user.nbhttp"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Where a finished file came from; travels with it as an extended attribute.
+
+    Attributes:
+        validators: Of the version that was fetched.
+        is_same_url: Whether it is the URL that was asked about.
+    """
+
+    validators: Validators
+    is_same_url: bool
+
+
+def write_record(fd: int, identity: Identity, validators: Validators, size: int) -> None:
+    """Note at an open, complete file where it came from; where that cannot be, nothing happens.
+
+    Called last, since it holds the file's modification time.
+    """
+    if not hasattr(os, "setxattr"):
+        return
+    salt = secrets.token_hex(8)
+    members = {
+        "salt": salt,
+        "id": identity.hashed(salt),
+        "etag": validators.etag,
+        "last_modified": validators.last_modified,
+        "size": size,
+        "mtime": os.fstat(fd).st_mtime_ns,
+    }
+    with contextlib.suppress(OSError):
+        os.setxattr(fd, _ATTRIBUTE, json.dumps(members).encode())
+
+
+def read_record(path: Path, identity: Identity) -> Record | None:
+    """Return what `write_record` noted; None when it is absent or the file changed since."""
+    if not hasattr(os, "getxattr"):
+        return None
+    try:
+        members = _object(os.getxattr(path, _ATTRIBUTE).decode("utf-8", "replace"))
+        stat = path.stat()
+    except OSError:
+        return None
+    if members is None or (members.get("size"), members.get("mtime")) != (
+        stat.st_size,
+        stat.st_mtime_ns,
+    ):
+        return None
+    return Record(
+        Validators(_text_or_none(members.get("etag")), _text_or_none(members.get("last_modified"))),
+        identity.is_kept_as(members.get("id"), members.get("salt")),
+    )
