@@ -549,7 +549,8 @@ async def test_the_total_limit_holds(engine, fault, path, phase):
     assert time.perf_counter() - started >= 0.29
     assert "0.3 s" in str(caught.value)
     phases = caught.value.phases
-    assert phases.wait + phases.receive > 0.25
+    spent = phases.connect + phases.send + phases.wait + phases.receive
+    assert 0.25 < spent < 10
     while engine.connections:
         await asyncio.sleep(0)
 

@@ -65,8 +65,7 @@ class Connector:
             ConnectError: It cannot be reached or trusted, or the connector is closed.
             TimeoutError: The total or `limits.connect` passed.
         """
-        if self._is_closed:
-            raise _closed()
+        self._check_open()
         phases.running = "connect"
         started = perf_counter()
         seconds, shown = _tighter(total_at - started, request)
@@ -87,10 +86,16 @@ class Connector:
                 phases.connect = perf_counter() - started
             else:
                 phases.tls = perf_counter() - started - phases.connect
-        if self._is_closed:  # it was made before the time-out could stop it
+        try:
+            self._check_open()  # again: `close` may have come too late to stop it
+        except ConnectError:
             connection.abort()
-            raise _closed()
+            raise
         return connection
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise _closed()
 
     def _expired(self, shown: float | None, phases: Phases) -> RequestError:
         return _closed() if self._is_closed else translate.time_limit_error(shown, phases.running)

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from time import perf_counter
@@ -159,6 +160,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End the exchange under way: with its answer when that ends with the connection."""
         self._is_lost = True
+        if isinstance(exc, ConnectionError) and not self._is_sent:
+            self._read_last_words()
         reader = self._reader
         if reader is not None and not reader.is_done and self._error is None:
             if exc is None and reader.end():
@@ -231,6 +234,11 @@ class Connection(asyncio.Protocol):
             self._resume_reading()
         return is_reusable
 
+    async def settle(self) -> None:
+        """See the end of an upload that `release` or `abort` has stopped."""
+        if self._upload is not None:
+            await asyncio.wait({self._upload})
+
     async def perform(
         self,
         request: EngineRequest,
@@ -287,9 +295,9 @@ class Connection(asyncio.Protocol):
     async def drain(self, sink: BodySink) -> None:
         """Write the rest of the body to `sink`, straight from the transport's buffer."""
         try:
-            buffered = self.take()
-            if buffered and (waiting := sink.write(memoryview(buffered))) is not None:
-                await waiting
+            while buffered := self.take():  # more may come while the sink is waited for
+                if (waiting := sink.write(memoryview(buffered))) is not None:
+                    await waiting
             if not self._answer.is_done:
                 await self._drain_transport(sink)
         except BaseException:
@@ -414,6 +422,22 @@ class Connection(asyncio.Protocol):
             self._wake()
         return content
 
+    def _read_last_words(self) -> None:
+        """Look for an answer that arrived before the write that failed.
+
+        A server that refuses an upload answers and closes; the transport meets the broken pipe
+        first, while the answer still lies in the socket. (Under TLS it stays unread.)
+        """
+        transport = self._transport
+        if transport is None or transport.get_extra_info("sslcontext") is not None:
+            return
+        with suppress(OSError):
+            handle = transport.get_extra_info("socket")
+            with socket.fromfd(handle.fileno(), handle.family, handle.type) as twin:
+                twin.setblocking(False)
+                while data := twin.recv(_ONE_WRITE_BYTES):
+                    self.data_received(data)
+
     def _first_byte(self, now: float) -> None:
         phases = self._phases
         if phases.running == "send":
@@ -459,13 +483,11 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     async def _give_up(self) -> None:
-        """Close at once, and see the upload's end so that nothing outlives the call."""
+        """Close at once; nothing outlives the call."""
         phases = self._phases
         setattr(phases, phases.running, perf_counter() - self._mark)
-        upload = self._upload
         self.abort()
-        if upload is not None:
-            await asyncio.wait({upload})
+        await self.settle()
 
     async def _drain_transport(self, sink: BodySink) -> None:
         transport = self._transport

@@ -58,6 +58,7 @@ class DirectEngine:
         connection, head = await self._exchange(request, phases, total_at, max_body, whole=True)
         body = connection.take()
         self._pool.put(connection)
+        await connection.settle()
         return EngineResponse(head, body, phases, connection.peer)
 
     async def open(self, request: EngineRequest) -> "DirectExchange":
@@ -151,6 +152,7 @@ class DirectExchange:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.put(connection)
+            await connection.settle()
 
     @property
     def _live(self) -> Connection:

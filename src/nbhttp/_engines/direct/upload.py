@@ -30,28 +30,43 @@ async def framed_body(request: EngineRequest) -> AsyncGenerator[bytes | memoryvi
         for start in range(0, len(view), _PIECE_BYTES):
             yield view[start : start + _PIECE_BYTES]
         return
-    fields = {name.lower(): value for name, value in request.headers}
-    if b"transfer-encoding" in fields:
-        async for piece in body:
-            if piece:  # an empty chunk would end the body
-                yield b"%x\r\n%b\r\n" % (len(piece), piece)
-        yield b"0\r\n\r\n"
-        return
-    async for piece in _counted(body, int(fields.get(b"content-length", b"0"))):
-        yield piece
+    try:
+        fields = {name.lower(): value for name, value in request.headers}
+        if b"transfer-encoding" in fields:
+            async for piece in body:
+                if piece:  # an empty chunk would end the body
+                    yield b"%x\r\n%b\r\n" % (len(piece), piece)
+            yield b"0\r\n\r\n"
+        else:
+            async for piece in _counted(body, int(fields.get(b"content-length", b"0"))):
+                yield piece
+    finally:
+        if isinstance(body, AsyncGenerator):
+            await body.aclose()  # it may end early; its own `finally` runs now, not when collected
 
 
 async def _counted(body: AsyncIterable[bytes], length: int) -> AsyncGenerator[bytes, None]:
+    """Pass on what adds up to `length`.
+
+    The piece that completes it is held back until the iterable has ended: the server may answer
+    as soon as it has come, and then nobody would hear that there was more.
+    """
     sent = 0
+    last = b""
     async for piece in body:
         sent += len(piece)
         if sent > length:
             raise ProtocolError(
                 f"the request's body is longer than the {length:,} bytes its Content-Length says"
             )
-        yield piece
+        if sent < length:
+            yield piece
+        else:
+            last += piece
     if sent < length:
         raise ProtocolError(
             f"the request's body ended after {sent:,} of the {length:,} bytes "
             "its Content-Length says"
         )
+    if last:
+        yield last
