@@ -38,20 +38,11 @@ from nbhttp.types import (
 if TYPE_CHECKING:
     from nbhttp._core.download_job import Job
     from nbhttp._core.live import LiveResponse
-    from nbhttp._core.reporting import Display
     from nbhttp._core.uploading import UploadWatcher
 
 __all__ = ["AsyncHttpClient"]
 
 T = TypeVar("T")
-
-
-def _bar(style: str) -> Display | None:
-    """Return a progress bar; None where nothing draws one."""
-    from nbhttp import progress
-
-    make: Callable[[str], Display | None] | None = getattr(progress, "for_download", None)
-    return None if make is None else make(style)
 
 
 def _watcher(request: Prepared) -> UploadWatcher | None:
@@ -315,8 +306,9 @@ class AsyncHttpClient(AsyncStreams):
     ) -> Job:
         from nbhttp._core.download_job import make_job
         from nbhttp._core.reporting import as_display
+        from nbhttp.progress import for_download
 
-        display = as_display(progress, _bar)
+        display = as_display(progress, for_download)
         return make_job(self._state.defaults, url, save_path, display=display, **options)
 
     async def _download(
