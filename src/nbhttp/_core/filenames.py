@@ -50,8 +50,9 @@ def from_disposition(value: str) -> str | None:
             extended = None if is_quoted else _extended(text)
         elif name == "filename":
             plain = text
-    found = extended if extended is not None else plain
-    return None if found is None else _as_utf8(found)
+    if extended is not None:
+        return extended
+    return None if plain is None else _as_utf8(plain)
 
 
 def _parameters(value: str) -> Iterable[tuple[str, str, bool]]:

@@ -232,7 +232,8 @@ def find_by_url(directory: Path, identity: Identity) -> str | None:
         if found is None or not identity.is_kept_as(found[0].get("id"), found[0].get("salt")):
             continue
         target = found[0].get("target")
-        if isinstance(target, str) and part_path(directory / target).name + ".json" == name:
+        is_plain = isinstance(target, str) and Path(target).name == target
+        if is_plain and part_path(directory / target).name + ".json" == name:
             return target
     return None
 
