@@ -467,7 +467,7 @@ def _replace_rules(
 ) -> None:
     global _rules  # noqa: PLW0603 - the one snapshot that readers take
     _rules = _Rules(
-        tuple(_needles.values()),
+        tuple(_needles[value] for value in sorted(_needles, key=len, reverse=True)),
         _rules.names if names is None else names,
         _rules.patterns if patterns is None else patterns,
     )
