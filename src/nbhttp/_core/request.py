@@ -19,6 +19,7 @@ from io import TextIOBase
 from typing import TYPE_CHECKING, Any
 
 from nbhttp._core import urls
+from nbhttp._core.cookies import make_jar
 from nbhttp._core.credentials import remember
 from nbhttp._core.urls import ParsedUrl
 from nbhttp._json import dumps
@@ -205,7 +206,7 @@ class Defaults:
         )
         self.headers.update(httpx.Headers(raw_headers(config.headers)))
         self.params = httpx.QueryParams(_revealed_params(config.params))
-        self.jar = httpx.Cookies()
+        self.jar = make_jar()
         self.cookies: dict[str, str] = {}
         self.add_cookies(cookies)
         self.auth = make_auth(config.auth)
@@ -217,10 +218,8 @@ class Defaults:
 
     def with_fresh_jar(self) -> "Defaults":
         """Return the same defaults with an empty cookie jar."""
-        import httpx
-
         other = copy.copy(self)
-        other.jar = httpx.Cookies()
+        other.jar = make_jar()
         return other
 
     def raw_headers(self) -> RawHeaders:
@@ -527,9 +526,7 @@ def _own_cookies(
     """Return the cookies that stay on the origin, and those that have a domain of their own."""
     if cookies is None:
         return tuple(defaults.cookies.items()) if defaults.cookies else (), None
-    import httpx
-
-    jar = httpx.Cookies()
+    jar = make_jar()
     merged = defaults.cookies | _split_cookies(cookies, jar)
     return tuple(merged.items()), jar if len(jar) else None
 

@@ -4,14 +4,14 @@ The order is httpx's: a redirection starts a new request; each request may be an
 authentication scheme with another; each of those is one exchange, for which a slot is taken.
 """
 
-import re
+import contextlib
 import time
 from collections.abc import AsyncIterable
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
-from nbhttp._core import events
+from nbhttp._core import cookies, events
 from nbhttp._core.callers import AuthFlow, Caller
 from nbhttp._core.engines import Purpose
 from nbhttp._core.live import Live
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation", "announce", "fetch"]
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _request_numbers = count(1)
 
 
@@ -175,9 +174,9 @@ class Conversation:
             if self.live is not None:
                 await self.live.aclose()
                 self.live = None
-            if response is not None:
-                unsigned.rewind(f"{response.status_code}")
             self.request = unsigned.with_httpx(signed)
+            if response is not None and self.request.body is unsigned.body:
+                unsigned.rewind(f"{response.status_code}")
             _remember_credentials(self.request)
             answer = await self._hooked()
             # Redirects start from the unsigned request: each signs its own.
@@ -222,20 +221,13 @@ class Conversation:
         for more in (request.jar, jar):
             if more is not None:
                 names = {pair.partition("=")[0] for pair in pairs}
-                pairs += [p for p in _jar_pairs(more, request) if p.partition("=")[0] not in names]
+                found = cookies.fields_for(more, request.url.url)
+                pairs += [pair for pair in found if pair.partition("=")[0] not in names]
         if not pairs:
             return headers
         given = [value for name, value in headers if name.lower() == b"cookie"]
         value = b"; ".join([*given, "; ".join(pairs).encode("utf-8")])
         return [*(f for f in headers if f[0].lower() != b"cookie"), (b"Cookie", value)]
-
-    def _keep_cookies(self, head: Head) -> None:
-        import httpx
-
-        response = httpx.Response(
-            head.status, headers=head.headers, request=self.request.to_httpx()
-        )
-        self._state.defaults.jar.extract_cookies(response)
 
     # The exchange itself
 
@@ -270,7 +262,7 @@ class Conversation:
             if is_held:
                 state.gate.release()
         if head.has(b"set-cookie"):
-            self._keep_cookies(head)
+            cookies.keep(state.defaults.jar, head, self.request.to_httpx())
         if body and head.has(b"content-encoding"):
             value = b", ".join(head.values(b"content-encoding")).decode("latin-1")
             body = decode_all(body, value, max_size=request.max_body)
@@ -463,7 +455,8 @@ def announce(state: "ClientState", request: Prepared, *, is_stream: bool = False
             )
         )
         if not is_stream:
-            state.request_id.reset(token)
+            with contextlib.suppress(ValueError):  # ended in another context than it began in
+                state.request_id.reset(token)
 
     return finish
 
@@ -489,16 +482,3 @@ def _remember_credentials(request: Prepared) -> None:
     for name, value in request.headers:
         if name.lower() in {b"authorization", b"proxy-authorization"}:
             remember(value.decode("utf-8", "replace").rpartition(" ")[2])
-
-
-def _jar_pairs(jar: "httpx.Cookies", request: Prepared) -> list[str]:
-    """Return "name=value" of the jar's cookies that belong to this request (RFC 6265 section 5.4).
-
-    What a server set is not ours to trust: one with a control character is left out.
-    """
-    import httpx
-
-    probe = httpx.Request(request.method, request.url.url)
-    jar.set_cookie_header(probe)
-    header = probe.headers.get("cookie", "")
-    return [pair for pair in header.split("; ") if pair and not _CONTROL.search(pair)]

@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote_plus
 
 from nbhttp._engines.base import Origin
 from nbhttp.errors import ConfigError
@@ -15,6 +16,7 @@ __all__ = ["ParsedUrl", "default_port", "join", "merge_params", "parse"]
 
 _PORTS = {"http": 80, "https": 443}
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(?:[/?#]|$)")
 _NUMERIC_LABEL = re.compile(r"(?:^|\.)(?:0[xX][0-9a-fA-F]*|[0-9]+)\.?$")
 _DOTTED_QUAD = re.compile(r"^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.|$)){4}$")
 
@@ -84,6 +86,8 @@ def parse(text: str) -> ParsedUrl:
     if url.is_relative_url and not scheme:
         raise _refused(text, "it has no scheme", f"did you mean 'https://{text.lstrip('/')}'?")
     if scheme not in _PORTS:
+        if _HOST_AND_PORT.match(text):
+            raise _refused(text, "it has no scheme", f"did you mean 'http://{text}'?")
         raise _refused(text, f"unknown scheme {scheme!r}", "only http:// and https:// exist here")
     if not url.host:
         raise _refused(text, "it has no host", "write it as https://host/path")
@@ -100,11 +104,22 @@ def parse(text: str) -> ParsedUrl:
 
 
 def merge_params(parsed: ParsedUrl, params: "httpx.QueryParams") -> ParsedUrl:
-    """Add `params` to the URL's query; one of the same name replaces what stood there."""
+    """Add `params` to the URL's query; one of the same name replaces what stood there.
+
+    The rest of the query stays byte for byte: a signature may depend on it.
+    """
     if not params:
         return parsed
-    merged = parse(str(parsed.url.copy_merge_params(params)))
-    return merged._replace(userinfo=parsed.userinfo)
+    names = set(params.keys())
+    path, _, query = parsed.target.partition(b"?")
+    kept = [
+        pair
+        for pair in (query.decode("ascii").split("&") if query else ())
+        if unquote_plus(pair.partition("=")[0]) not in names
+    ]
+    merged = "&".join([*kept, str(params)]).encode("ascii")
+    made = parse(str(parsed.url.copy_with(raw_path=path + b"?" + merged)))
+    return made._replace(userinfo=parsed.userinfo)
 
 
 def _make(text: str) -> "httpx.URL":
