@@ -41,7 +41,9 @@ def client(server: CountingServer) -> Iterator[HttpClient]:
         yield client
 
 
-def run_script(script: str, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+def run_script(
+    script: str, *arguments: str, check: bool = True
+) -> "subprocess.CompletedProcess[str]":
     """Run a script with every warning an error; it must say nothing on stderr."""
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", script, *arguments],
@@ -233,11 +235,9 @@ def test_what_the_users_code_raises_is_raised(server: CountingServer, place: str
 
     hooks = {place: [fail]} if place in {"request", "response"} else None
     client = HttpClient(server.url, event_hooks=hooks, auth=fail if place == "auth" else None)
+    content = body() if place == "body" else None
     with pytest.raises(LookupError) as caught:
-        if place == "body":
-            client.post("/ok", content=body())
-        else:
-            client.get("/ok")
+        client.post("/ok", content=content)
     assert caught.value is error
     assert client.aio._state.gate.held == 0
     client.close()
@@ -250,7 +250,7 @@ def test_events_are_emitted_in_the_callers_context(client: HttpClient) -> None:
 
     variable = contextvars.ContextVar("variable", default="unset")
     seen: list[str] = []
-    unsubscribe = client.subscribe(lambda event: seen.append(variable.get()))
+    unsubscribe = client.subscribe(lambda _: seen.append(variable.get()))
     variable.set("the cell's")
     client.get("/ok")
     unsubscribe()
@@ -275,15 +275,12 @@ def test_an_error_in_the_block_closes_the_stream(
     client: HttpClient, server: CountingServer
 ) -> None:
     """What the block raises is raised, and the connection is closed."""
-    finished: list[object] = []
-    client.subscribe(finished.append)
     error = LookupError("mine")
     with pytest.raises(LookupError) as caught, client.stream("GET", "/drip"):
         raise error
     assert caught.value is error
     server.wait_for(lambda s: s.in_flight == 0)
     assert client.aio._state.gate.held == 0
-    assert "LookupError" in str(getattr(finished[-1], "error", ""))
 
 
 def test_a_dropped_stream_is_closed(client: HttpClient, server: CountingServer) -> None:
@@ -316,8 +313,9 @@ if child:
     assert client.get("/ok") and nbhttp.get(sys.argv[1] + "/ok")
     client.close()
 """
+    before = server.open
     run_script(script, server.url)
-    server.wait_for(lambda s: s.open == 0)
+    server.wait_for(lambda s: s.open <= before)
     assert server.opened == 4  # the parent kept its two
 
 
@@ -375,7 +373,7 @@ def work():
     client.get('/stall').raise_for_status()
 import threading
 threading.Thread(target=work, daemon=True).start()
-while not client.aio._state.engines.connections:
+while not client.aio._state.gate.held:
     pass
 """,
     "a stream left open": """
@@ -429,10 +427,11 @@ asyncio.run(main(), debug=True)
 @pytest.mark.parametrize("end", QUIET_ENDS)
 def test_the_interpreter_ends_quietly(server: CountingServer, end: str) -> None:
     """However a script ends, nothing is written to stderr, and every connection closes."""
+    before = server.open
     done = run_script("import sys, nbhttp\nurl = sys.argv[1]\n" + QUIET_ENDS[end], server.url)
     if "used at exit" in end:
         assert done.stdout.split() == ["ok"]
-    server.wait_for(lambda s: s.open == 0)
+    server.wait_for(lambda s: s.open <= before)
 
 
 # Interrupts
@@ -456,7 +455,7 @@ print(stopped)
 CALLS = {
     "waiting": "client.get('/stall')",
     "receiving": "client.get('/half')",
-    "sending": "client.post('/sink', content=b'x' * 50_000_000)",
+    "sending": "client.post('/sink', content=b'x' * 100_000_000)",
     "streaming": "[None for _ in client.stream('GET', '/drip').__enter__().iter_bytes()]",
     "mapping": "client.map(['/stall'] * 8)",
     "module": "nbhttp.get(sys.argv[1] + '/stall')",
@@ -541,7 +540,8 @@ def test_run_nests_in_a_running_loop(server: CountingServer) -> None:
 
 
 UVLOOP = """
-import asyncio, uvloop, nbhttp
+import asyncio, trio, uvloop
+import nbhttp.sync
 async def main():
     try:
         nbhttp.run(asyncio.sleep(0))
@@ -550,7 +550,6 @@ async def main():
     assert not hasattr(asyncio, "_nest_patched")
 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
     runner.run(main())
-import trio
 async def main():
     try:
         nbhttp.run(asyncio.sleep(0))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, urlsplit
@@ -16,7 +17,7 @@ class CountingServer:
 
     Paths: `/ok` answers at once; `/slow?ms=N` after N milliseconds; `/stall` never; `/half` sends
     a head and a part of the body, then nothing; `/drip` sends a piece every 10 ms for ever;
-    `/sink` stops to read with the head, so that an upload cannot end.
+    `/sink` reads so slowly that a large upload takes long.
 
     Attributes:
         open: Connections open now.
@@ -35,12 +36,12 @@ class CountingServer:
     def reset(self) -> None:
         """Forget what has been, but not what is open."""
         with self._changed:
-            self.opened, self.max_in_flight, self.requests = self.open, self.in_flight, []
+            self.opened, self.max_in_flight, self.requests = 0, self.in_flight, []
 
     def wait_for(self, claim: Callable[["CountingServer"], bool]) -> None:
-        """Return when `claim(server)` holds; fail when it does not within 20 s."""
+        """Return when `claim(server)` holds; fail when it does not within 10 s."""
         with self._changed:
-            held = self._changed.wait_for(lambda: claim(self), timeout=20)
+            held = self._changed.wait_for(lambda: claim(self), timeout=10)
         assert held, f"{self.open=} {self.in_flight=} {self.requests[-20:]=}"
 
     @contextlib.contextmanager
@@ -57,7 +58,6 @@ class _Connection(asyncio.Protocol):
         self.server = server
         self.transport: asyncio.Transport
         self.received = b""
-        self.body_left = 0
         self.is_busy = False
         self.timer: asyncio.TimerHandle | None = None
 
@@ -77,10 +77,28 @@ class _Connection(asyncio.Protocol):
                 self.server.in_flight -= 1
 
     def data_received(self, data: bytes) -> None:
+        if self.is_busy:
+            return  # the body of a request that is never answered
         self.received += data
-        while not self.is_busy and b"\r\n\r\n" in self.received:
-            head, _, self.received = self.received.partition(b"\r\n\r\n")
-            self.begin(head.decode("latin-1"))
+        while not self.is_busy and (end := self.end_of_request()):
+            head = self.received.partition(b"\r\n\r\n")[0].decode("latin-1")
+            self.received = self.received[end:]
+            self.begin(head)
+
+    def end_of_request(self) -> int:
+        """Bytes of the first request received, body included; 0 when it is not whole."""
+        head, end, body = self.received.partition(b"\r\n\r\n")
+        if not end:
+            return 0
+        start = len(head) + len(end)
+        if b" /sink" in head:
+            return len(self.received)
+        if b"chunked" in head.lower():
+            last = b"0\r\n\r\n"
+            return start + body.index(last) + len(last) if last in body else 0
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        size = start + (int(length[1]) if length else 0)
+        return size if len(self.received) >= size else 0
 
     def begin(self, head: str) -> None:
         self.is_busy = True
@@ -100,13 +118,19 @@ class _Connection(asyncio.Protocol):
             self.transport.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             self.drip()
         elif url.path == "/sink":
-            self.transport.pause_reading()
+            self.sip()
         else:
             assert url.path == "/stall", url.path
 
     def drip(self) -> None:
         self.transport.write(b"4\r\ndrop\r\n")
         self.timer = asyncio.get_running_loop().call_later(0.01, self.drip)
+
+    def sip(self) -> None:
+        self.transport.resume_reading()  # for one turn of the loop, so that a close is noticed
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self.transport.pause_reading)
+        self.timer = loop.call_later(0.005, self.sip)
 
     def end(self, answer: bytes) -> None:
         with self.server.changing():

@@ -163,6 +163,7 @@ class Engines:
         if config.verify is not True or config.cert is not None:
             self._settings.ssl_context(("http/1.1",))
         self._environment = EnvironmentProxies() if config.trust_env else None
+        _load(config)
         self._sets: dict[int, EngineSet] = {}  # by the id of the loop
         weakref.finalize(self, _close_all, self._sets).atexit = False
         weakref.finalize(self, _close_ended, self._sets)  # at exit too: asyncio would warn
@@ -249,6 +250,17 @@ class Engines:
         for transport in (self._config.transport, *self._mounts.transports()):
             if transport is not None:
                 await transport.aclose()
+
+
+def _load(config: ClientConfig) -> None:
+    """Import what the first request needs: that takes long, and would hold up its event loop."""
+    if config.transport is not None:
+        return
+    if config.engine == "direct":
+        import nbhttp._engines.direct.engine
+    else:
+
+        import nbhttp._engines.httpx  # noqa: F401
 
 
 def _obstacle(config: ClientConfig, proxy: Any, *, on_asyncio: bool) -> str:

@@ -98,9 +98,9 @@ def open_live(
 
     async def leave(exc: BaseException | None = None) -> None:
         if entered is not None:
-            kind = None if exc is None else type(exc)
+            details = (None, None, None) if exc is None else (type(exc), exc, exc.__traceback__)
             with contextlib.suppress(BaseException):  # `exc` itself, raised in its own thread
-                await entered.__aexit__(kind, exc, None)
+                await entered.__aexit__(*details)
 
     try:
         live = thread.call(enter)

@@ -83,7 +83,9 @@ class HttpxEngine:
     @property
     def connections(self) -> int:
         """Connections open now, idle ones included."""
-        pools = [*self._busy, *self._shared.values(), *(c for f in self._idle.values() for c in f)]
+        # Copies: this may be asked from any thread.
+        idle = [c for free in list(self._idle.values()) for c in list(free)]
+        pools = [*self._busy.copy(), *list(self._shared.values()), *idle]
         return sum(len(connection.pool.connections) for connection in pools)
 
     async def fetch(self, request: EngineRequest, max_body: int | None) -> EngineResponse:
