@@ -131,6 +131,7 @@ class ClientConfig:
         _check_count("max_header_fields", self.max_header_fields)
         if self.max_body is not None:
             _check_count("max_body", self.max_body, least=0)
+        _check_keepalive(self.keepalive_expiry)
         _check_engine(self)
         _check_verify(self.verify)
         _check_hooks(self.event_hooks)
@@ -143,6 +144,13 @@ def _check_count(name: str, value: int, *, least: int = 1) -> None:
         raise TypeError(f"{name} takes a whole number, not {value!r}")
     if value < least:
         raise ConfigError(f"{name} must be at least {least}, not {value}")
+
+
+def _check_keepalive(seconds: float) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"keepalive_expiry takes seconds, not {seconds!r}")
+    if not seconds >= 0:
+        raise ConfigError(f"keepalive_expiry must be 0 seconds or more, not {seconds!r}")
 
 
 def _check_hooks(hooks: "EventHooks") -> None:

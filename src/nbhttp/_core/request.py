@@ -258,7 +258,7 @@ def build(defaults: Defaults, method: str, url: Any, options: Mapping[str, Any])
         body,
         auth=_choose_auth(options.get("auth", UNSET), defaults, parsed),
         limits=_limits(options.get("timeout", UNSET), config),
-        follow_redirects=bool(_or(options.get("follow_redirects", UNSET), config.follow_redirects)),
+        follow_redirects=_follow_redirects(options.get("follow_redirects", UNSET), config),
         max_body=_max_body(options.get("max_body", UNSET), config),
         cookies=cookies,
         jar=jar,
@@ -409,8 +409,12 @@ def _on_upload(function: Any) -> Any:
     return function
 
 
-def _or(value: Any, default: Any) -> Any:
-    return default if isinstance(value, Unset) else value
+def _follow_redirects(value: Any, config: ClientConfig) -> bool:
+    if isinstance(value, Unset):
+        return config.follow_redirects
+    if not isinstance(value, bool):
+        raise TypeError(f"follow_redirects takes True or False, not {value!r}")
+    return value
 
 
 # Header fields
@@ -739,9 +743,10 @@ def _checked_files(files: Any) -> Any:
         content = value[1] if isinstance(value, tuple) else value
         if isinstance(content, TextIOBase):
             raise TypeError(f"files: {name!r} is a text file: open it with mode 'rb'")
+        if isinstance(value, tuple) and len(value) > 2 and value[2] is not None:
+            check_headers([_field("Content-Type", value[2])])
         if isinstance(value, tuple) and len(value) > 3:
-            for text in value[3].items():
-                check_headers([_field(*text)])
+            check_headers([_field(*field) for field in value[3].items()])
     return files
 
 

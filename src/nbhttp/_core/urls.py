@@ -16,9 +16,10 @@ __all__ = ["ParsedUrl", "default_port", "join", "merge_params", "parse"]
 
 _PORTS = {"http": 80, "https": 443}
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_MOST_SHOWN = 120  # characters of a URL in a message
 _HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(?:[/?#]|$)")
 _NUMERIC_LABEL = re.compile(r"(?:^|\.)(?:0[xX][0-9a-fA-F]*|[0-9]+)\.?$")
-_DOTTED_QUAD = re.compile(r"^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.|$)){4}$")
+_DOTTED_QUAD = re.compile(r"^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$")
 
 
 class ParsedUrl(NamedTuple):
@@ -89,9 +90,9 @@ def parse(text: str) -> ParsedUrl:
         if _HOST_AND_PORT.match(text):
             raise _refused(text, "it has no scheme", f"did you mean 'http://{text}'?")
         raise _refused(text, f"unknown scheme {scheme!r}", "only http:// and https:// exist here")
-    if not url.host:
-        raise _refused(text, "it has no host", "write it as https://host/path")
     host = url.raw_host.decode("ascii").lower()
+    if not host:
+        raise _refused(text, "it has no host", "write it as https://host/path")
     _check_host(text, host)
     userinfo = (url.username, url.password) if url.userinfo else None
     bare = url.copy_with(userinfo=b"", fragment=None)
@@ -130,21 +131,23 @@ def _make(text: str) -> "httpx.URL":
     if bad is not None and (bad[0] != " " or " " in _host_part(authority)):
         raise _refused(text, f"it holds the character {bad[0]!r}", "percent-encode it")
     try:
-        return httpx.URL(text)
+        url = httpx.URL(text)
+        url.host  # noqa: B018 - decodes punycode, which may be none
+        return url  # noqa: TRY300
     except (httpx.InvalidURL, ValueError, TypeError) as exc:
         # The cause is dropped: its text may hold the URL with its credentials.
         raise _refused(text, str(exc), "check its spelling") from None
 
 
 def _host_part(authority: str) -> str:
-    rest = authority.partition("://")[2] or authority
-    return rest.partition("/")[0]
+    return authority.partition("//")[2].partition("/")[0]
 
 
 def _check_host(text: str, host: str) -> None:
     if ":" in host:
         return
-    if "%" in host or ".." in host.strip(".") or not host.strip("."):
+    labels = host.removesuffix(".").split(".")
+    if "%" in host or len(host) > 253 or not all(0 < len(label) < 64 for label in labels):
         raise _refused(text, f"{host!r} is not a host name", "check its spelling")
     # "0x7f.1" or "2130706433" would be resolved to 127.0.0.1 by some systems: two parsers would
     # see two hosts (WHATWG URL, "ends in a number").
@@ -153,4 +156,9 @@ def _check_host(text: str, host: str) -> None:
 
 
 def _refused(text: str, why: str, hint: str) -> ConfigError:
-    return ConfigError(f"cannot use the URL {redact_url(text)!r}: {why}; {hint}", hint=hint)
+    shown = redact_url(text)
+    shown = shown if len(shown) <= _MOST_SHOWN else shown[:_MOST_SHOWN] + "…"
+    return ConfigError(
+        f"cannot use the URL {shown!r}: {why[:_MOST_SHOWN]}; {hint[:_MOST_SHOWN]}",
+        hint=hint[:_MOST_SHOWN],
+    )

@@ -38,7 +38,7 @@ class _Framing:
             return
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             # h11 judges the answer; a connection that two parsers read differently is not reused.
             self.is_tainted = True
 
