@@ -106,6 +106,10 @@ class RawServer:
             await self.script(reader, writer, number)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
+        except RuntimeError:
+            # uvloop's word for a write after the client has gone; asyncio keeps silent there.
+            if not writer.transport.is_closing():
+                raise
         finally:
             self.live.discard(task)
             writer.transport.abort()
