@@ -709,9 +709,10 @@ _ESCAPED = re.compile(r"\s{0,4}(\\{1,7})([\"'])")
 _WORD = re.compile(rf"[ \t]{{0,4}}((?:{_MASK_SOURCE}|{_CHARS})++)")
 _LINE = re.compile(r"[ \t]{0,4}([^\r\n\"']++)")
 _SCALAR = re.compile(r"\s{0,4}(-?\d[\d.eE+-]*+)")
-_OPEN = re.compile(r"\s{0,4}[\[{]")
+_OPEN = re.compile(r"\s{0,4}[\[{(]")
 _PIECE = re.compile(
-    r"\"([^\"\\]*+(?:\\.[^\"\\]*+)*+)(?:\"(\s{0,4}:)?|\Z)|([\[{])|([\]}])|(-?\d[\d.eE+-]*+)",
+    r"(?:\"([^\"\\]*+(?:\\.[^\"\\]*+)*+)\"?|'([^'\\]*+(?:\\.[^'\\]*+)*+)'?)(\s{0,4}:)?"
+    r"|([\[{(])|([\]})])|(-?\d[\d.eE+-]*+)",
     re.DOTALL,
 )
 _BARE_WORDS = frozenset(["null", "None", "true", "True", "false", "False"])
@@ -875,20 +876,22 @@ def _scalar_or_nested(text: str, at: int, kind: _Kind) -> _Secrets:
 
 def _nested_secrets(text: str, at: int) -> _Secrets:
     """Every string and number of the JSON array or object that begins at `at`."""
-    found = []
-    depth = 0
+    found: _Secrets = []
+    depth, end = 0, len(text)
     for match in _PIECE.finditer(text, at):
-        if match[3]:
+        if match[4]:
             depth += 1
-        elif match[4]:
-            depth -= 1
         elif match[5]:
+            depth -= 1
+        elif match[6]:
             found.append((match.start(), match.end(), f'"{MASK}"'))
-        elif not match[2]:
-            found.append((match.start(1), match.end(1), mask_of(match[1])))
+        elif not match[3]:  # no key
+            group = 1 if match[1] is not None else 2
+            found.append((*match.span(group), mask_of(match[group])))
         if depth <= 0:
-            found.append((match.end(), match.end(), ""))
+            end = match.end()
             break
+    found.append((end, end, ""))  # all of it is done, so that no part is searched again
     return found
 
 

@@ -225,6 +225,7 @@ def test_ordinary_text_stays(text: str):
         ("Bearer abcdef123456 refused", f"Bearer {MASK} refused"),
         ('{"password": "a\\"b", "x": 1}', f'{{"password": "{MASK}", "x": 1}}'),
         ("{'auth': ('me', 'x'), 'api_key': 'k'}", f"{{'auth': ('me', 'x'), 'api_key': '{MASK}'}}"),
+        ("{'tokens': 5, 'secrets': ['a', ('b', 7)]}", f"{{'tokens': 5, 'secrets': ['{MASK}', ('{MASK}', \"{MASK}\")]}}"),
         ("-----BEGIN PRIVATE KEY-----\nMIIB", "‹redacted PRIVATE KEY›"),
         (f"İ {GHP}\nİ token=abc", f"İ ‹redacted ghp_›\nİ token={MASK}"),
         (f"a%20{GHP}\\n{GHP}", "a%20‹redacted ghp_›\\n‹redacted ghp_›"),
@@ -495,7 +496,7 @@ def test_json_is_copied_not_changed():
 
 HOSTILE = [
     "a", "ghp_", "://", "//", "//a@", "@", "eyJ.", "eyJaaaaaaaaaaaaaaaaaaaa.", "-eyJaaaaaaaaaaaaaaaa",
-    '"password":', '"password":"', '"password":[', "password=", "token", "?token=", "%3Ftoken%3D",
+    '"password":', '"password":"', '"password":[', "'password': [", "password=", "token", "?token=", "%3Ftoken%3D",
     "%25", "\\", '\\"', "-----BEGIN PRIVATE KEY-----", "-", "Bearer ", "xoxb-", "xoxb-a-", "a-", "A3-",
     "SG.", "=", "‹redacted", "‹redacted ", "Authorization: ", "('token', '", "%2F%2Fa", "%40%2F%2F",
     "key[", "12345678:AA", "Q~", 'name="token"\r\n', "Cookie: a=b; ", "hostile", "ghp", 'name="token" ', "é", "İ",
