@@ -15,6 +15,10 @@ from nbhttp.progress.display import Painter
 
 __all__ = ["Watcher", "for_download", "for_downloads", "for_upload"]
 
+_BATCH_S = 0.1
+_QUIET_S = 5.0
+_LONG_S = 30.0
+
 
 def for_download(style: str = "auto") -> "Watcher":
     """Return what shows one `download_file`.
@@ -43,7 +47,10 @@ def _painter(style: str) -> Painter:
 
 
 class Watcher:
-    """Draws one call's progress, at most ten times a second.
+    """Draws one call's progress.
+
+    Where somebody watches, each change of a single transfer, which the core reports ten times a
+    second; a batch, which has many, is drawn as often. Else now and then.
 
     It may be called from any thread. What it draws lands in the output of the cell in whose
     context it is called: the core does so where the call was made.
@@ -95,6 +102,27 @@ class Watcher:
         if not rows:
             return
         share = rows[0].percent
-        if self._drawn_at is None or self._painter.is_due(now - self._drawn_at, self._drawn, share):
+        if self._drawn_at is None or self._is_due(now - self._drawn_at, share):
             self._painter.show(rows)
             self._drawn_at, self._drawn = now, share
+
+    def _is_due(self, since: float, share: int | None) -> bool:
+        if self._painter.is_live:
+            return since >= _BATCH_S or not self._board.is_batch
+        return is_quietly_due(since, self._drawn, share)
+
+
+def is_quietly_due(since: float, drawn: int | None, now: int | None) -> bool:
+    """Say whether a line is due that nobody waits for.
+
+    Args:
+        since: Seconds since the last one.
+        drawn: The percentage it had; None when unknown.
+        now: The percentage at present; None when unknown.
+
+    Returns:
+        True at each further tenth, but not within five seconds; in any case after thirty.
+    """
+    if since >= _LONG_S:
+        return True
+    return since >= _QUIET_S and now is not None and now >= (drawn or 0) + 10

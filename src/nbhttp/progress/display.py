@@ -18,27 +18,17 @@ from nbhttp.progress.board import Outcome, Row
 __all__ = ["LinePainter", "NotebookPainter", "Painter", "TerminalPainter", "painter"]
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-LIVE_S = 0.1
-"""Seconds between two drawings of a bar."""
 TEXT_S = 5.0
 """Seconds after which the text that goes with a bar of widgets is brought up to date."""
-QUIET_S = 5.0
-"""Least seconds between two lines that nobody waits for."""
-LONG_S = 30.0
-"""Seconds after which such a line comes in any case."""
 
 
 class Painter(Protocol):
     """Shows rows while they change, and at last how it ended."""
 
-    def is_due(self, since: float, drawn: int | None, now: int | None) -> bool:
-        """Whether to draw again.
-
-        Args:
-            since: Seconds since it was drawn.
-            drawn: The percentage that was drawn; None when unknown.
-            now: The percentage at present; None when unknown.
-        """
+    @property
+    def is_live(self) -> bool:
+        """Whether somebody watches, so that each change is drawn."""
+        ...
 
     def show(self, rows: Sequence[Row]) -> None:
         """Draw what goes on."""
@@ -54,13 +44,6 @@ def painter(view: View) -> Painter:
     return TerminalPainter(sys.stderr) if view == "terminal" else LinePainter(sys.stderr)
 
 
-def is_quietly_due(since: float, drawn: int | None, now: int | None) -> bool:
-    """Each tenth of the whole, but no more often than `QUIET_S`; in any case after `LONG_S`."""
-    if since >= LONG_S:
-        return True
-    return since >= QUIET_S and now is not None and now >= (drawn or 0) + 10
-
-
 class NotebookPainter:
     """One output of the cell that asked: displayed once, then updated in place.
 
@@ -72,18 +55,14 @@ class NotebookPainter:
     """
 
     def __init__(self, *, is_live: bool) -> None:
-        self._is_live = is_live
+        self.is_live = is_live
         self._bars: _WidgetBars | None = None
         self._display_id = secrets.token_hex(8)
         self._published_at: float | None = None
 
-    def is_due(self, since: float, drawn: int | None, now: int | None) -> bool:
-        """Whether to draw again: often where somebody watches."""
-        return since >= LIVE_S if self._is_live else is_quietly_due(since, drawn, now)
-
     def show(self, rows: Sequence[Row]) -> None:
         """Display the rows, or bring them up to date."""
-        if not self._is_live:
+        if not self.is_live:
             self._publish(_running(rows))
             return
         if self._bars is None:
@@ -153,14 +132,11 @@ def _close_widget(widget: Any) -> None:
 class TerminalPainter:
     """Bars at the bottom of a terminal; one line stays."""
 
+    is_live = True
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._bars: list[Any] = []
-
-    def is_due(self, since: float, drawn: int | None, now: int | None) -> bool:
-        """Whether to draw again."""
-        del drawn, now
-        return since >= LIVE_S
 
     def show(self, rows: Sequence[Row]) -> None:
         """Draw a bar for each row."""
@@ -183,13 +159,11 @@ class TerminalPainter:
 class LinePainter:
     """A line now and then, for a log file."""
 
+    is_live = False
+
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self._has_begun = False
-
-    def is_due(self, since: float, drawn: int | None, now: int | None) -> bool:
-        """Whether to write a line."""
-        return is_quietly_due(since, drawn, now)
 
     def show(self, rows: Sequence[Row]) -> None:
         """Write one line: of the batch, or of the only transfer; none at the very start."""
@@ -244,8 +218,8 @@ def _running(rows: Sequence[Row]) -> dict[str, Any]:
 def _as_of(rows: Sequence[Row]) -> str:
     now = dt.datetime.now().astimezone()
     then = f"{now:%Y-%m-%d %H:%M:%S}"
-    advice = " If it moves no more, run again to resume." if _is_resumable(rows) else ""
-    return f"Not complete: this is how it stood on {then}.{advice}"
+    advice = " If it stands still, run again to resume." if _is_resumable(rows) else ""
+    return f"Not complete, as of {then}.{advice}"
 
 
 def _is_resumable(rows: Sequence[Row]) -> bool:

@@ -14,6 +14,7 @@ __all__ = [
     "label_of",
     "of_total",
     "percent",
+    "shortened",
     "size_text",
     "time_text",
     "upload_outcome",

@@ -12,24 +12,28 @@ from typing import Any, TextIO
 from tqdm.std import tqdm
 
 from nbhttp.progress.board import Row
+from nbhttp.progress.summary import shortened
 
 __all__ = ["TextBar", "widget_bar"]
-
-_WITH_TOTAL = "{desc} {share}% |{bar}| {facts}"
-_WITHOUT_TOTAL = "{desc} {facts}"
 
 
 class _RowBar(tqdm):  # type: ignore[misc] # tqdm is not typed
     """A bar that shows a `Row`."""
 
     monitor_interval = 0
+    with_total = "{desc} {share}% |{bar}| {facts}"
+    without_total = "{desc} {facts}"
 
     def __init__(self, row: Row, **options: Any) -> None:
         self.row = row
         self.total: int | None = row.total
         _give_lock()
         super().__init__(
-            total=row.total, desc=row.label, initial=row.done, bar_format=_format(row), **options
+            total=row.total,
+            desc=row.label,
+            initial=row.done,
+            bar_format=self._format(row),
+            **options,
         )
 
     @property
@@ -43,14 +47,13 @@ class _RowBar(tqdm):  # type: ignore[misc] # tqdm is not typed
         """Draw the row."""
         if row.total != self.total:
             self.total = row.total
-            self.bar_format = _format(row)
+            self.bar_format = self._format(row)
         self.row = row
         self.n = row.done
         self.refresh()
 
-
-def _format(row: Row) -> str:
-    return _WITH_TOTAL if row.total else _WITHOUT_TOTAL
+    def _format(self, row: Row) -> str:
+        return self.with_total if row.total else self.without_total
 
 
 def _give_lock() -> None:
@@ -76,22 +79,43 @@ def _widget_class() -> Any:
     class WidgetBar(_RowBar, tqdm_notebook):  # type: ignore[misc] # tqdm is not typed
         """A bar of ipywidgets."""
 
+        with_total = "{desc}|{bar}|{share}%,\N{NO-BREAK SPACE}{facts}"
+        without_total = "{desc}|{bar}|{facts}"
+
         def __init__(self, row: Row) -> None:
             super().__init__(row, display=False)
-            label, bar, facts = self.container.children
-            label.layout.margin = facts.layout.margin = "0 8px 0 0"
-            bar.layout.min_width = "80px"
+            label, bar, facts = (part.layout for part in self.container.children)
+            # Bars stand in a column, whatever is written beside them.
+            label.flex, bar.flex, facts.flex = "0 1 14em", "1 1 8em", "1 0 22em"
+            label.width = bar.width = facts.width = "auto"
+            bar.margin, facts.margin = "2px 12px", "2px 0"
+            self.container.layout.align_items = "center"
+            self._scale(row.total)
+
+        @property
+        def format_dict(self) -> dict[str, Any]:
+            """As they are, with what keeps a line together in HTML.
+
+            tqdm itself would write spaces as wide as a figure.
+            """
+            entries: dict[str, Any] = super().format_dict
+            label = shortened(entries["prefix"], 24).replace("-", "\N{NON-BREAKING HYPHEN}")
+            label = label.replace("…", "\N{WORD JOINER}…\N{WORD JOINER}")
+            kept = {"prefix": label, "facts": entries["facts"], "share": entries["share"].strip()}
+            return entries | {
+                key: text.replace(" ", "\N{NO-BREAK SPACE}") for key, text in kept.items()
+            }
 
         def show(self, row: Row) -> None:
             if row.total != self.total:
-                self._rescale(row.total)
+                self._scale(row.total)
             super().show(row)
 
-        def _rescale(self, total: int | None) -> None:
+        def _scale(self, total: int | None) -> None:
             bar = self.container.children[1]
             bar.max = total or 1
-            bar.bar_style = "" if total else "info"
-            bar.layout.width = None if total else "20px"
+            bar.bar_style = ""
+            bar.layout.visibility = "visible" if total else "hidden"
 
         def drop(self) -> None:
             """Take it from tqdm's list, without a word to the front end."""

@@ -1,0 +1,154 @@
+"""The progress of a download in a real JupyterLab: a bar while it runs, a sentence afterwards."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from browser.conftest import Lab, Watched, watch
+from playwright.sync_api import Browser, Page, expect
+from servers.gated import GatedServer
+
+pytestmark = pytest.mark.browser
+
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+TIMEOUT_MS = 30_000
+IS_READY = """() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel
+  ?.status === 'idle'"""
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture
+def gated() -> Iterator[GatedServer]:
+    """A server that stops half-way until it is released."""
+    with GatedServer().running() as server:
+        yield server
+
+
+class Book:
+    """A notebook open in the lab."""
+
+    def __init__(self, page: Page, path: Path) -> None:
+        self.page = page
+        self.path = path
+
+    def run(self, cell: int) -> None:
+        """Run one code cell and do not wait for it."""
+        self.page.locator(".jp-CodeCell").nth(cell).locator(".jp-InputArea-editor").click()
+        self.command("notebook:run-cell", wait=False)
+
+    def expect_done(self, cell: int, count: int) -> None:
+        """Wait until a cell has run as the kernel's `count`th."""
+        prompt = self.page.locator(".jp-CodeCell").nth(cell).locator(".jp-InputPrompt")
+        expect(prompt).to_have_text(f"[{count}]:", timeout=TIMEOUT_MS)
+
+    def command(self, name: str, *, wait: bool = True) -> None:
+        """Run one of the lab's commands."""
+        call = f"window.jupyterapp.commands.execute('{name}')"
+        self.page.evaluate(f"() => {call}" if wait else f"() => {{ {call}; }}")
+
+    def outputs(self, cell: int) -> list[Any]:
+        """Save the notebook and return the outputs of a cell, as they are in the file."""
+        self.command("docmanager:save")
+        return list(self.saved().cells[cell].outputs)
+
+    def saved(self) -> Any:
+        """Return the notebook as it is in the file."""
+        return nbformat.read(self.path, as_version=4)
+
+
+@pytest.fixture
+def open_book(lab: Lab, chromium: Browser) -> Iterator[Any]:
+    """Opens a notebook of some cells, in one theme."""
+    pages = []
+
+    def opened(name: str, theme: str, *cells: str) -> tuple[Book, Watched]:
+        path = lab.folder / f"{name}.ipynb"
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source) for source in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        )
+        nbformat.write(notebook, path)
+        lab.set_theme(THEMES[theme])
+        page = chromium.new_page(viewport={"width": 1000, "height": 420})
+        pages.append(page)
+        watched = watch(page)
+        page.goto(lab.page_url(path.name))
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=TIMEOUT_MS)
+        page.wait_for_function("() => window.jupyterapp?.commands.isEnabled('notebook:run-cell')")
+        page.wait_for_function(IS_READY, timeout=TIMEOUT_MS)
+        return Book(page, path), watched
+
+    yield opened
+    for page in pages:
+        page.close()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_bar_becomes_a_sentence(
+    theme: str, gated: GatedServer, open_book: Any, artefacts: Path
+) -> None:
+    """Half-way there is a bar; saved then, the file tells the truth; at the end one sentence."""
+    download = f"d = nbhttp.download_file('{gated.url}/harbour.bin', 'x-{theme}/', segments=1)"
+    book, watched = open_book(f"progress-{theme}", theme, "import nbhttp", download)
+    page = book.page
+    book.run(0)
+    book.expect_done(0, 1)
+    book.run(1)
+    bar = page.locator(".jp-OutputArea-output .widget-hbox")
+    expect(bar).to_contain_text("50%", timeout=TIMEOUT_MS)
+    expect(bar).to_contain_text(re.compile(r"6\.0.MB.of.12.MB"))
+    page.screenshot(path=artefacts / f"progress-{theme}-running.png")
+
+    (half_way,) = book.outputs(1)
+    assert WIDGET_VIEW in half_way.data
+    assert "Not complete" in half_way.data["text/plain"]
+    assert "run again to resume" in half_way.data["text/html"]
+
+    gated.release()
+    book.expect_done(1, 2)
+    summary = page.locator(".jp-OutputArea-output .nbhttp-progress")
+    expect(summary).to_have_text(re.compile(r"harbour\.bin 12 MB in .* s, complete"))
+    assert page.locator(".jupyter-widgets").count() == 0
+    page.screenshot(path=artefacts / f"progress-{theme}-done.png")
+    (whole,) = book.outputs(1)
+    assert sorted(whole.data) == ["text/html", "text/plain"]
+    assert re.fullmatch(r"harbour\.bin: 12 MB in .* s, complete", whole.data["text/plain"])
+    assert "widgets" not in book.saved().metadata
+
+    book.run(1)
+    book.expect_done(1, 3)
+    expect(summary).to_have_count(1)
+    expect(summary).to_have_text("harbour.bin 12 MB, already there")
+    assert len(book.outputs(1)) == 1
+    assert not watched.trouble
+
+
+def test_an_interrupt_leaves_what_to_do(
+    gated: GatedServer, open_book: Any, artefacts: Path
+) -> None:
+    """Stopping the kernel half-way says where it stands; the rerun resumes and replaces it."""
+    download = f"nbhttp.download_file('{gated.url}/harbour.bin', 'stopped/', segments=1)"
+    book, _ = open_book("progress-stopped", "light", "import nbhttp", f"d = {download}")
+    page = book.page
+    book.run(0)
+    book.expect_done(0, 1)
+    book.run(1)
+    expect(page.locator(".widget-hbox")).to_contain_text("50%", timeout=TIMEOUT_MS)
+    book.command("notebook:interrupt-kernel")
+    book.expect_done(1, 2)
+    summary = page.locator(".jp-OutputArea-output .nbhttp-progress")
+    expect(summary).to_have_text(
+        re.compile(r"harbour\.bin stopped at [\d.]+ MB of 12 MB; run again to resume")
+    )
+    assert page.locator(".jupyter-widgets").count() == 0
+    page.screenshot(path=artefacts / "progress-stopped.png")
+
+    gated.release()
+    book.run(1)
+    book.expect_done(1, 3)
+    expect(summary).to_have_count(1)
+    expect(summary).to_contain_text("complete")
+    expect(summary).to_contain_text("were there already")

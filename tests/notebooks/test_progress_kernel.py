@@ -1,0 +1,130 @@
+"""Progress in notebooks that nobody watches, and in kernels of each kind of front end."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from jupyter_client.manager import start_new_kernel
+from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
+from servers.gated import GatedServer
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+TIMEOUT_S = 60
+
+
+@pytest.fixture
+def gated() -> Iterator[GatedServer]:
+    """A server that stops half-way until it is released."""
+    with GatedServer().running() as server:
+        yield server
+
+
+def executed(folder: Path, *sources: str) -> Any:
+    """Run a notebook by nbclient and return it; an error in a cell stays in its outputs."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    client = NotebookClient(
+        notebook,
+        timeout=TIMEOUT_S,
+        resources={"metadata": {"path": str(folder)}},
+        allow_errors=True,
+    )
+    client.execute()
+    return notebook
+
+
+class _Killer(NotebookClient):
+    """Kills its kernel as soon as something is displayed."""
+
+    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+        taken = super().process_message(msg, cell, cell_index)
+        if msg["msg_type"] == "display_data":
+            os.kill(self.km.provisioner.pid, signal.SIGKILL)
+        return taken
+
+
+def test_an_executed_notebook_keeps_a_sentence(gated: GatedServer, tmp_path: Path) -> None:
+    """Sync, async and upload: each cell has one static output, and no widget was ever there."""
+    gated.release()
+    notebook = executed(
+        tmp_path,
+        f"import nbhttp\nurl = '{gated.url}'",
+        "d = nbhttp.download_file(url + '/a.bin', 'a/')",
+        "async with nbhttp.AsyncHttpClient() as c:\n"
+        "    d = await c.download_file(url + '/b.bin', 'b/')",
+        "r = nbhttp.post(url + '/up', content=b'x' * 2_000_000, progress=True)",
+        "d = nbhttp.download_file(url + '/a.bin', 'a/')",
+    )
+    sentences = []
+    for cell in notebook.cells[1:]:
+        (output,) = cell.outputs
+        assert output.output_type == "display_data"
+        assert sorted(output.data) == ["text/html", "text/plain"]
+        assert "<script" not in output.data["text/html"]
+        assert len(output.data["text/html"]) < 3000
+        sentences.append(output.data["text/plain"])
+    first, second, third, fourth = sentences
+    assert re.fullmatch(r"a\.bin: 12 MB in .* s, complete", first)
+    assert re.fullmatch(r"b\.bin: 12 MB in .* s, complete", second)
+    assert re.fullmatch(r"POST http://127\.0\.0\.1:\d+/up: 2\.0 MB in .* s, sent", third)
+    assert fourth == "a.bin: 12 MB, already there"
+    assert "widgets" not in notebook.metadata
+
+
+def test_a_kernel_that_dies_leaves_the_truth(gated: GatedServer, tmp_path: Path) -> None:
+    """What was displayed half-way says that it is not complete, and what to do."""
+    source = f"import nbhttp\nnbhttp.download_file('{gated.url}/a.bin', 'a/')"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    client = _Killer(notebook, resources={"metadata": {"path": str(tmp_path)}})
+    with pytest.raises(DeadKernelError):
+        client.execute()
+    (output,) = notebook.cells[0].outputs
+    text = output.data["text/plain"]
+    assert re.search(r"Not complete, as of .*\. If it stands still, run again to resume\.", text)
+    assert WIDGET_VIEW not in output.data
+
+
+def test_silence_and_functions_display_nothing(gated: GatedServer, tmp_path: Path) -> None:
+    """progress=False is silent; a function gets events and may display what it likes."""
+    gated.release()
+    notebook = executed(
+        tmp_path,
+        f"import nbhttp\nurl = '{gated.url}'\nseen = []",
+        "d = nbhttp.download_file(url + '/a.bin', 'a/', progress=False)",
+        "d = nbhttp.download_file(url + '/b.bin', 'b/', progress=seen.append)",
+        "print(type(seen[-1]).__name__, seen[-1].success)",
+    )
+    assert notebook.cells[1].outputs == notebook.cells[2].outputs == []
+    assert notebook.cells[3].outputs[0].text == "DownloadFinished True\n"
+
+
+LOOK = "from nbhttp.progress.auto import surroundings\nprint(surroundings())"
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_a_front_end_that_can_ask_is_watched(is_watched: bool) -> None:
+    """JupyterLab, VS Code and qtconsole set allow_stdin in what they ask; nbclient does not."""
+    manager, client = start_new_kernel()
+    try:
+        cell = client.execute(LOOK, allow_stdin=is_watched)
+        text = ""
+        while True:
+            message = client.get_iopub_msg(timeout=TIMEOUT_S)
+            if message["parent_header"].get("msg_id") != cell:
+                continue
+            if message["msg_type"] == "stream":
+                text += message["content"]["text"]
+            if message["content"].get("execution_state") == "idle":
+                break
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
+    assert "has_kernel=True" in text
+    assert f"is_watched={is_watched}" in text
