@@ -398,3 +398,14 @@ def test_bad_credentials_are_refused(make: Callable[[], object], error: type[Exc
     with pytest.raises(error) as info:
         make()
     assert "a\nb" not in str(info.value)
+
+
+def test_a_formatted_secret_is_refused_before_it_is_sent():
+    """A mask in a header or parameter is a mistake that the message explains."""
+    import nbhttp
+
+    token = Secret("a-long-token-value", name="TOKEN")
+    with pytest.raises(nbhttp.ConfigError, match="'Bearer ' \\+ secret"):
+        nbhttp.get("http://127.0.0.1:1/", headers={"Authorization": f"Bearer {token}"})
+    with pytest.raises(nbhttp.ConfigError, match="mask"):
+        nbhttp.get("http://127.0.0.1:1/", params={"q": f"{token}"})

@@ -25,7 +25,7 @@ from nbhttp._core.urls import ParsedUrl
 from nbhttp._json import dumps
 from nbhttp.config import ClientConfig, Limits, resolve_timeout
 from nbhttp.errors import ConfigError, ProtocolError
-from nbhttp.redaction import is_credential_name
+from nbhttp.redaction import MASK, is_credential_name
 from nbhttp.types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -385,7 +385,18 @@ def _revealed_params(params: Any) -> Any:
 
 
 def _revealed(value: Any) -> Any:
-    """The value of a `Secret`, else the value itself."""
+    """The value of a `Secret`, else the value itself.
+
+    Raises:
+        ConfigError: Text holds a mask: a `Secret` was formatted into it, which never shows it.
+    """
+    if isinstance(value, str):
+        if MASK in value:
+            raise ConfigError(
+                f"{value!r} holds a mask where a secret was meant: formatting a Secret never "
+                "shows it; write 'Bearer ' + secret, or auth=nbhttp.bearer(secret)"
+            )
+        return value
     return value.reveal() if hasattr(value, "reveal") else value
 
 
