@@ -29,6 +29,7 @@ class Shown(Protocol):
 
     def blocks(self, limits: Limits) -> Sequence[Block]:
         """Return as much as `limits` allow."""
+        raise NotImplementedError
 
 
 def mimebundle(

@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -34,9 +34,11 @@ class Reading(Protocol):
     @property
     def words(self) -> str:
         """What it is in one line: "JSON, list of 50 objects"."""
+        raise NotImplementedError
 
     def blocks(self, limits: Limits) -> tuple[Block, ...]:
         """Return as much of it as `limits` allow."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ class JsonBody:
             grid = self.records.grid(limits)
             place = python_path(self.records.steps)
             return (whole, Fold("Table", (grid,), f"{grid.caption} in {place}"))
+        # The table shows the rows; the tree is there for what is nested in one.
+        few = replace(limits, items=min(limits.items, 3))
+        whole = tree(self.document, few, is_response=self.is_response)
         beside = _beside(self.document, limits)
         folded = Fold("Tree", (whole,), kind_of(self.document), in_text="none")
         return (*beside, self.records.grid(limits), folded)
