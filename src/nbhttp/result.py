@@ -505,10 +505,8 @@ class RequestResult:
             headers=[(k, v) for k, v in head.headers if k.lower() not in coded],
             stream=httpx.ByteStream(self._body),
             request=request,
-            extensions={
-                "http_version": head.http_version.encode("ascii"),
-                "reason_phrase": head.reason,
-            },
+            extensions={"http_version": head.http_version.encode("ascii")}
+            | ({"reason_phrase": head.reason} if head.reason else {}),
             history=[r.response for r in self._history if r.response is not None],
         )
         response.read()

@@ -120,6 +120,9 @@ def foreign_error(
     if isinstance(exc, httpcore.RemoteProtocolError | httpx.RemoteProtocolError):
         return _protocol_error(exc, phases, received)
     if isinstance(exc, httpcore.NetworkError | httpx.NetworkError):
+        tls = [cause for cause in _chain(exc) if isinstance(cause, ssl.SSLError)]
+        if tls:
+            return _tls_error(tls[0], origin)
         return read_error(exc, phases, received)
     if isinstance(exc, httpx.TooManyRedirects):
         return TooManyRedirectsError(str(exc))

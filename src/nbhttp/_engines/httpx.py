@@ -96,7 +96,7 @@ class HttpxEngine:
             async with limit:
                 exchange = await self._open(request, phases)
                 try:
-                    body = await _collect(exchange, max_body)
+                    body = await _collect(exchange, request.method, max_body)
                 finally:
                     await exchange.aclose()
         except TimeoutError as exc:
@@ -272,6 +272,7 @@ class _HttpcoreExchange:
     ) -> None:
         self.head = head
         self.phases = phases
+        self.peer = connection.watch.peer
         self._engine = engine
         self._connection = connection
         self._request = request
@@ -282,16 +283,6 @@ class _HttpcoreExchange:
         self._is_closed = False
         self._started = time.perf_counter()
         phases.running = "receive"
-
-    @property
-    def peer(self) -> str | None:
-        """Address and port that answered."""
-        stream = self._response.extensions.get("network_stream")
-        address = None if stream is None else stream.get_extra_info("server_addr")
-        if not isinstance(address, tuple) or len(address) < 2:
-            return None
-        host = f"[{address[0]}]" if ":" in str(address[0]) else address[0]
-        return f"{host}:{address[1]}"
 
     async def read(self) -> bytes:
         """Return the next piece as sent; see `Exchange.read`."""
@@ -338,9 +329,10 @@ class _HttpcoreExchange:
             await self._engine.drop(self._connection)
 
 
-async def _collect(exchange: Any, max_body: int | None) -> bytes:
+async def _collect(exchange: Any, method: str, max_body: int | None) -> bytes:
     """Read the whole body, stopping as soon as it is known to be too large."""
-    declared = _declared_length(exchange.head)
+    has_body = method != "HEAD" and exchange.head.status not in {204, 304}
+    declared = _declared_length(exchange.head) if has_body else None
     if max_body is not None and declared is not None and declared > max_body:
         raise too_large(max_body, declared)
     first = await exchange.read()
@@ -388,12 +380,11 @@ def _to_httpcore(request: EngineRequest, trace: Any) -> httpcore.Request:
             for name, seconds in timeout.items()
         }
     extensions = {**(request.extensions or {}), "timeout": timeout, "trace": trace}
-    host = f"[{request.origin.host}]" if ":" in request.origin.host else request.origin.host
     return httpcore.Request(
         request.method.encode("ascii"),
         httpcore.URL(
             scheme=request.origin.scheme.encode("ascii"),
-            host=host.encode("ascii"),
+            host=request.origin.host.encode("ascii"),
             port=request.origin.port,
             target=request.target,
         ),
@@ -514,7 +505,7 @@ class TransportEngine:
             async with limit:
                 exchange = await self._open(request, phases)
                 try:
-                    body = await _collect(exchange, max_body)
+                    body = await _collect(exchange, request.method, max_body)
                 finally:
                     await exchange.aclose()
         except TimeoutError as exc:

@@ -72,6 +72,7 @@ class WatchingBackend(httpcore.AsyncNetworkBackend):
         self._framing = _Framing(is_head_request=False)
         self._phases = Phases()
         self.has_received = False
+        self.peer: str | None = None  # known while the connection is open, asked for later
 
     def begin(self, method: str, phases: Phases) -> None:
         """Start to watch the answer to one request; with its first byte, it is received."""
@@ -113,6 +114,7 @@ class WatchingBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Open a TCP connection; see httpcore."""
         stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        self.peer = _peer(stream.get_extra_info("server_addr"))
         self._stream = _WatchedStream(stream, self)
         return self._stream
 
@@ -144,6 +146,13 @@ class WatchingBackend(httpcore.AsyncNetworkBackend):
             self._stream = None
 
 
+def _peer(address: Any) -> str | None:
+    if not isinstance(address, tuple) or len(address) < 2:
+        return None
+    host = f"[{address[0]}]" if ":" in str(address[0]) else address[0]
+    return f"{host}:{address[1]}"
+
+
 class _WatchedStream(httpcore.AsyncNetworkStream):
     """One connection, or the TLS layer on it."""
 
@@ -154,12 +163,18 @@ class _WatchedStream(httpcore.AsyncNetworkStream):
         self._is_closed = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = await self._stream.read(max_bytes, timeout)
+        try:
+            data = await self._stream.read(max_bytes, timeout)
+        except OSError as exc:  # an alert of TLS 1.3 comes with the first read
+            raise httpcore.ReadError(exc) from exc
         self._backend.received(data)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        await self._stream.write(buffer, timeout)
+        try:
+            await self._stream.write(buffer, timeout)
+        except OSError as exc:
+            raise httpcore.WriteError(exc) from exc
 
     async def aclose(self) -> None:
         if not self._is_closed:

@@ -142,6 +142,9 @@ class Connector:
     def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = cast("ssl.SSLContext", self._settings.ssl_context(("http/1.1",)))
+        # A context of the user's own may serve an HTTP/2 client too: httpcore sets its list
+        # before each handshake, and so does this engine.
+        self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
 
 
