@@ -103,9 +103,10 @@ class EventStream(Stream[ServerSentEvent]):
         self._decoder = self._make_decoder()
         if self._verdict == "end":
             self._left = 0
-        elif self._verdict == "type":
+            return
+        if self._verdict == "type":
             raise _unexpected_type(content_type, head.status)
-        elif self._verdict != "read":
+        if self._verdict != "read":
             refusal = await call.refusal()
             assert refusal is not None  # noqa: S101 - its status is 4xx or 5xx
             raise refusal

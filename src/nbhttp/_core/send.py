@@ -282,6 +282,8 @@ class Conversation:
         request = self.request
         limits = request.limits
         total = limits.total
+        if self._is_stream:
+            total = None  # each read has its own limit
         if total is not None:
             # One limit for the whole attempt, however many exchanges; the queue does not count.
             total = max(total - self._spent, 0.001)

@@ -311,7 +311,7 @@ class Stream(Generic[T]):
             try:
                 await self._connect()
             except BaseException as exc:
-                await self._end(exc)
+                await self._end(self._explained(exc))
                 if self._is_excused(exc):
                     return self
                 raise
@@ -333,6 +333,7 @@ class Stream(Generic[T]):
     async def aclose(self) -> None:
         """Close the connection; doing it again does nothing."""
         self._ready = iter(())
+        self._is_over |= self._is_busy  # whoever reads it comes to its end
         await self._end(None)
 
     async def _end(self, exc: BaseException | None) -> None:
@@ -415,7 +416,7 @@ class Stream(Generic[T]):
         try:
             batch = await self._pull()
         except BaseException as exc:
-            if self._is_closed and isinstance(exc, Exception):  # by `aclose()` in another task
+            if self._is_over and isinstance(exc, Exception):  # by `aclose()` in another task
                 return []
             error = self._explained(exc)
             await self._end(error)
@@ -424,6 +425,8 @@ class Stream(Generic[T]):
             if error is exc:
                 raise
             raise error from exc
+        if self._is_over:
+            return []
         if not batch:
             self._is_over = True
             await self._end(None)
