@@ -22,17 +22,22 @@ Redirect
 RequestError
 RequestResult
 Secret
+ServerSentEvent
 StatusError
+StreamError
 TaskInfo
 TaskManager
 TimeoutError
 Timing
 TooManyRedirectsError
+UnexpectedContentTypeError
 basic
 bearer
 delete
 get
 head
+lines
+ndjson
 options
 patch
 post
@@ -41,6 +46,8 @@ redaction
 request
 run
 secret
+sse
+stream_request
 """.split()
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import inspect
 import signal
 import threading
-from collections.abc import AsyncIterable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
-from nbhttp._core.face import Client
 from nbhttp._core.loopthread import outlet
 from nbhttp._core.request import build, bulk_items
+from nbhttp._core.streamface import SyncStreams
 from nbhttp.bulk import BulkResult
 from nbhttp.client import AsyncHttpClient
 from nbhttp.config import DEFAULT_CONCURRENCY
@@ -38,18 +39,24 @@ __all__ = [
     "delete",
     "get",
     "head",
+    "lines",
+    "ndjson",
     "options",
     "patch",
     "post",
     "put",
     "request",
     "run",
+    "sse",
+    "stream_request",
 ]
 
 T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
 
 
-class HttpClient(Client):
+class HttpClient(SyncStreams):
     """`AsyncHttpClient` for code without `await`: the same arguments, names and results.
 
     Works in a notebook cell (inside a running loop), a REPL, a script and from several threads at
@@ -234,6 +241,29 @@ class Options:
 
 
 options = Options()
+
+
+def _of_default_client(method: Callable[Concatenate[SyncStreams, P], R]) -> Callable[P, R]:
+    """Make a stream method of the client a function of the module."""
+
+    @functools.wraps(method)
+    def function(*args: P.args, **kwargs: P.kwargs) -> R:
+        streams = SyncStreams.__new__(SyncStreams)
+        streams._state = _default_client()._state.with_fresh_cookies()  # noqa: SLF001 - a constructor
+        return method(streams, *args, **kwargs)
+
+    signature = inspect.signature(method)
+    parameters = list(signature.parameters.values())[1:]
+    function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined] # what `inspect` looks for
+    function.__qualname__ = method.__name__
+    function.__module__ = __name__
+    return function
+
+
+stream_request = _of_default_client(SyncStreams.stream_request)
+lines = _of_default_client(SyncStreams.lines)
+ndjson = _of_default_client(SyncStreams.ndjson)
+sse = _of_default_client(SyncStreams.sse)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
