@@ -195,10 +195,9 @@ class AsyncHttpClient(AsyncStreams):
             return await self._map(items, concurrency, here)
         return await on_private_loop(lambda caller: self._map(items, concurrency, caller))
 
-    @contextlib.asynccontextmanager
-    async def stream(
+    def stream(
         self, method: str, url: UrlTypes, **options: Unpack[StreamOptions]
-    ) -> AsyncIterator[LiveResponse]:
+    ) -> contextlib.AbstractAsyncContextManager[LiveResponse]:
         """Open a response whose body is still on the wire.
 
         Args:
@@ -206,16 +205,15 @@ class AsyncHttpClient(AsyncStreams):
             url: As `request`.
             **options: As `request`; `timeout` is per read.
 
-        Yields:
-            An `httpx.Response`: `aiter_bytes()`, `aiter_text()`, `aiter_lines()`, `aread()`. The
-            status is not judged. Leaving the block closes it.
+        Returns:
+            A context manager that gives an `httpx.Response`: `aiter_bytes()`, `aiter_text()`,
+            `aiter_lines()`, `aread()`. The status is not judged. Leaving the block closes it.
 
         Raises:
             RequestError: No response came, or it broke while it was read.
             ConfigError: As `request`.
         """
-        async with self._stream_context(method, url, **options) as response:
-            yield response
+        return self._stream_context(method, url, **options)
 
     # Downloads
 

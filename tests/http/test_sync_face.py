@@ -54,7 +54,9 @@ def run_script(
         stdin=subprocess.DEVNULL,
     )
     if check:
-        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        # On a busy machine asyncio's debug mode reports what took over 0.1 s.
+        said = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+        assert (done.returncode, said) == (0, []), done.stdout
     return done
 
 
