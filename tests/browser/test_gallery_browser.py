@@ -1,8 +1,6 @@
 """The gallery in a real JupyterLab, converted, and sanitised, as a reader sees it."""
 
-import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,10 @@ GALLERY = ROOT / "notebooks" / "gallery.ipynb"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 TIMEOUT_MS = 90_000
 
+KERNEL_IS_READY = """() => {
+  const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
+  return context?.isReady && context.session?.kernel?.status === 'idle';
+}"""
 # The smallest contrast of any text in the cards, as painted: WCAG 2.2, success criterion 1.4.3.
 CONTRAST = """() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -87,8 +89,7 @@ def opened(request: pytest.FixtureRequest, lab: Lab, chromium: Browser) -> Any:
     watched = watch(page)
     page.goto(lab.page_url(name))
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=TIMEOUT_MS)
-    page.wait_for_function("() => window.jupyterapp?.commands.isEnabled('notebook:run-all-cells')")
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=TIMEOUT_MS)
+    page.wait_for_function(KERNEL_IS_READY, timeout=TIMEOUT_MS)
     for command in ("application:toggle-left-area", "notebook:run-all-cells"):
         # The braces drop the promise: what the cells did is awaited below, with a limit.
         page.evaluate(f"() => {{ window.jupyterapp.commands.execute('{command}') }}")
@@ -251,13 +252,3 @@ def test_payloads_do_nothing_in_chromium(place: str, chromium: Browser) -> None:
     assert page.locator(".nbhttp-card").count() == len(MARKUP)
     assert not watched.trouble
     page.close()
-
-
-def test_notebook_is_left_alone(tmp_path: Path) -> None:
-    """The gallery that is kept has no output of another machine: no path, no error, no secret."""
-    text = shutil.copy(GALLERY, tmp_path).read_text()  # type: ignore[union-attr]
-    notebook = json.loads(text)
-    outputs = json.dumps([cell.get("outputs", []) for cell in notebook["cells"]])
-    assert "s3cr3t" not in outputs
-    assert '"output_type": "error"' not in outputs
-    assert str(ROOT) not in outputs
