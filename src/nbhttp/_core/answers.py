@@ -43,7 +43,16 @@ def http_date(value: str | None) -> datetime | None:
 
 
 class StartOverError(Exception):
-    """What is there is to be dropped, and the whole file asked for; says why."""
+    """What is there is to be dropped, and the whole file asked for.
+
+    Args:
+        reason: Why.
+        may_resume: Whether the new bytes may be asked for in parts, should it come to that.
+    """
+
+    def __init__(self, reason: str, *, may_resume: bool = False) -> None:
+        super().__init__(reason)
+        self.may_resume = may_resume
 
 
 class Facts(NamedTuple):
@@ -128,7 +137,8 @@ class Verdict(Enum):
     PART = "take it as the bytes that were asked for"
     UNCHANGED = "the file on disk is current"
     COMPLETE = "there is nothing after what is there already"
-    START_OVER = "drop what is there and ask for the whole file"
+    CHANGED = "what is there is of another version: ask for the whole of this one"
+    START_OVER = "parts cannot be trusted: ask for the whole file, and for no part any more"
     RETRY = "the server cannot now; ask again"
     REFUSED = "the server will not; give up"
 
@@ -173,7 +183,7 @@ def rule(
     if facts.status == 304 and asked is None:
         return Ruling(Verdict.UNCHANGED)
     if facts.status == 412 and asked is not None:
-        return Ruling(Verdict.START_OVER, "the file changed upstream")
+        return Ruling(Verdict.CHANGED, "the file changed upstream")
     if facts.status == 416 and asked is not None:
         return _unsatisfied(facts, asked, known, total)
     if facts.status in RETRYABLE:
@@ -205,13 +215,13 @@ def _part(
     found = facts.content_range
     start, stop = asked
     if known is not None and known.contradicts(facts.validators):
-        return Ruling(Verdict.START_OVER, "the file changed upstream")
+        return Ruling(Verdict.CHANGED, "the file changed upstream")
     if found is None or found.start is None or found.stop is None:
         return Ruling(Verdict.START_OVER, "the server sent a part without saying which")
     if found.start != start or (stop is not None and found.stop > stop):
         return Ruling(Verdict.START_OVER, "the server sent another part than was asked for")
     if total is not None and found.total is not None and found.total != total:
-        return Ruling(Verdict.START_OVER, "the file's size changed upstream")
+        return Ruling(Verdict.CHANGED, "the file's size changed upstream")
     total = found.total if total is None else total
     if total is None or found.stop > total:
         return Ruling(Verdict.START_OVER, "the server does not say how large the file is")

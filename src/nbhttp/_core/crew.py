@@ -42,7 +42,6 @@ class Crew:
         ask: Asks for a part.
         make_stream: Makes the stream for a span.
         wanted: How many workers; None finds out whether more are faster.
-        checkpoint: Called every few seconds, to have what is there survive a power cut.
     """
 
     def __init__(
@@ -150,8 +149,9 @@ class Crew:
 
     def _go_on_without_ranges(self, answer: Answer, ruling: Ruling) -> None:
         """Leave all to the streams that there are, if the file is still the same."""
-        is_other = self._version.contradicts(answer.facts.validators)
-        if is_other or ruling.verdict is not Verdict.WHOLE or not self._streams.active:
+        if ruling.verdict is Verdict.CHANGED or self._version.contradicts(answer.facts.validators):
+            raise StartOverError(ruling.reason, may_resume=True)
+        if ruling.verdict is not Verdict.WHOLE or not self._streams.active:
             raise StartOverError(ruling.reason)
 
     # Finding out how many are fastest

@@ -5,6 +5,8 @@ import contextvars
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sniffio import current_async_library_cvar
+
 from nbhttp._core.callers import AuthFlow, Caller, Here, here
 from nbhttp._core.runtime import call_threadsafe, current_loop, is_asyncio, sleeper
 
@@ -74,6 +76,9 @@ class _There:
         self.wake = wake
         self._function = function
         self._context = contextvars.copy_context()
+        # What anyio and sniffio look at first: it must name the loop that it runs on.
+        library = "asyncio" if is_asyncio(loop) else "trio"
+        self._context.run(current_async_library_cvar.set, library)
         self._cancel: Callable[[], object] | None = None
         self._is_done = False
         self._value: Any = None
@@ -98,7 +103,7 @@ class _There:
     async def _run(self) -> None:
         try:
             self._value = await self._function()
-        except BaseException as exc:  # noqa: BLE001 - crosses over and is raised there
+        except BaseException as exc:
             self._error = exc
             if not isinstance(exc, Exception) and not is_asyncio(self.loop):
                 raise  # trio must see its own cancellation

@@ -94,7 +94,6 @@ class _Download:
         else:
             self._receiver = ObjectReceiver(job, self._tally, caller, self._report_start)
         self._existing: Existing | None = None  # until it is known to differ
-        self._may_range = True
         self._attempts: list[Attempt] = []
         self._reported_restarts = 0
 
@@ -209,8 +208,8 @@ class _Download:
         is_last = failures >= self._job.max_attempts
         if isinstance(exc, StartOverError):
             self._receiver.drop()
+            self._receiver.may_resume = exc.may_resume
             self._note_restart(str(exc))
-            self._may_range = False
             if is_last:
                 raise ChangedError(
                     f"gave up after {failures} attempts that brought nothing new: {exc}",
@@ -324,9 +323,7 @@ class _Download:
 
     def _wanted(self) -> Range | None:
         """Return the range to ask for; None asks for the whole file."""
-        if not self._may_range or self._existing is not None:
-            return None
-        return self._receiver.wanted()
+        return self._receiver.wanted() if self._existing is None else None
 
     async def _take(self, answer: Answer, wanted: Range | None) -> None:
         """Do what an answer calls for."""
@@ -334,8 +331,9 @@ class _Download:
         match ruling.verdict:
             case Verdict.REFUSED | Verdict.RETRY:
                 raise await answer.error(ruling)
-            case Verdict.START_OVER:
-                raise StartOverError(ruling.reason)
+            case Verdict.START_OVER | Verdict.CHANGED:
+                is_change = ruling.verdict is Verdict.CHANGED
+                raise StartOverError(ruling.reason, may_resume=is_change)
             case Verdict.COMPLETE:
                 await self._receiver.complete()
                 return

@@ -57,6 +57,7 @@ class FileReceiver:
         self._identity = identity
         self._ask = ask
         self._started = started
+        self.may_resume = True
         self._part: Part | None = None
         self._sidecar: Sidecar | None = None
         self._streams: Streams | None = None
@@ -99,7 +100,9 @@ class FileReceiver:
     def wanted(self) -> Range | None:
         """Return the first bytes that are missing; see `Receiver.wanted`."""
         sidecar = self._sidecar
-        if sidecar is None or sidecar.validators.for_if_range is None or not sidecar.done.size:
+        if sidecar is None or not self.may_resume or not sidecar.done.size:
+            return None
+        if sidecar.validators.for_if_range is None:
             return None
         if sidecar.total is None:
             return (sidecar.done.front, None) if sidecar.done.front else None
@@ -240,7 +243,7 @@ class FileReceiver:
         wanted, streams, sidecar = self._job.segments, self._streams, self._sidecar
         if wanted == 1 or streams is None or sidecar is None or streams.total is None:
             return 1
-        if sidecar.validators.for_if_range is None:
+        if sidecar.validators.for_if_range is None or not self.may_resume:
             return 1
         if wanted is not None:
             return wanted

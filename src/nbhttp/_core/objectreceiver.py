@@ -35,6 +35,7 @@ class ObjectReceiver:
         self._caller = caller
         self._started = started
         self._file = job.destination.file
+        self.may_resume = True
         self._origin: int | None = None
         self._written = 0
         self._validators = Validators()
@@ -53,7 +54,7 @@ class ObjectReceiver:
 
     def wanted(self) -> Range | None:
         """Return the rest, when the server can prove that it is of the same version."""
-        if not self._written or self._validators.for_if_range is None:
+        if not self._written or not self.may_resume or self._validators.for_if_range is None:
             return None
         return (self._written, None)
 

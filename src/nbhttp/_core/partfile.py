@@ -232,8 +232,9 @@ def find_by_url(directory: Path, identity: Identity) -> str | None:
         if found is None or not identity.is_kept_as(found[0].get("id"), found[0].get("salt")):
             continue
         target = found[0].get("target")
-        is_plain = isinstance(target, str) and Path(target).name == target
-        if is_plain and part_path(directory / target).name + ".json" == name:
+        if not isinstance(target, str) or Path(target).name != target:
+            continue
+        if part_path(directory / target).name + ".json" == name:
             return target
     return None
 
@@ -276,17 +277,22 @@ class Part:
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
+            if not self._lock_path.exists():  # filelock takes what it cannot create for held
+                raise self._unwritable("it cannot be created") from None
             return False
         except (OSError, NotImplementedError) as exc:
-            raise ConfigError(
-                f"cannot write the lock {str(self._lock_path)!r}: {_reason(exc)}",
-                hint="choose a directory that can be written",
-            ) from exc
+            raise self._unwritable((getattr(exc, "strerror", None) or str(exc)).lower()) from exc
         with contextlib.suppress(OSError):
             _beside(self.path, ".holder").write_text(
                 _line(pid=os.getpid(), host=socket.gethostname(), since=int(time.time()))
             )
         return True
+
+    def _unwritable(self, reason: str) -> ConfigError:
+        return ConfigError(
+            f"cannot write the lock {str(self._lock_path)!r}: {reason}",
+            hint="choose a directory that can be written",
+        )
 
     def locked_error(self) -> LockedError:
         """Return the error that says who holds the lock."""
@@ -460,10 +466,6 @@ def _sync_directory(path: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-
-
-def _reason(exc: BaseException) -> str:
-    return (getattr(exc, "strerror", None) or str(exc)).lower()
 
 
 # What a finished file is

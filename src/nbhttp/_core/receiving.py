@@ -44,7 +44,13 @@ class Tally:
 
 
 class Receiver(Protocol):
-    """Takes the answers of one download until it is whole."""
+    """Takes the answers of one download until it is whole.
+
+    Attributes:
+        may_resume: Whether parts may be asked for; False once the server gave a wrong one.
+    """
+
+    may_resume: bool
 
     @property
     def received(self) -> int:

@@ -165,12 +165,18 @@ class Streams:
 
     def give_back(self, span: Span) -> None:
         """Nobody fetches `span` now: a stream before it goes on, or it waits for one."""
-        for stream in self._active:
-            goes_on = stream.stop == span[0] and stream.reach is not None
-            if goes_on and not stream.is_retiring and (stream.reach or 0) >= span[1]:
-                stream.stop = span[1]
-                return
         self._pending = sorted([*self._pending, span])
+        for stream in self._active:
+            while not stream.is_retiring and (after := self._pending_at(stream)) is not None:
+                self._pending.remove(after)
+                stream.stop = after[1]
+
+    def _pending_at(self, stream: Stream) -> Span | None:
+        """Return the span behind a stream's that its answer would bring too."""
+        for span in self._pending:
+            if span[0] == stream.stop and stream.reach is not None and span[1] <= stream.reach:
+                return span
+        return None
 
     def retire(self, number: int) -> None:
         """Let the `number` youngest streams end with their next piece."""
