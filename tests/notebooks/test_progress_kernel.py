@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,52 @@ def test_a_front_end_that_can_ask_is_watched(is_watched: bool) -> None:
         manager.cleanup_resources()
     assert "has_kernel=True" in text
     assert f"is_watched={is_watched}" in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a kernel is interrupted by a signal")
+@pytest.mark.parametrize(
+    ("call", "options"),
+    [
+        ("nbhttp.download_file", ""),
+        # ipykernel sees a signal in an `await` when its loop wakes next: at the next attempt.
+        ("await nbhttp.AsyncHttpClient().download_file", ", timeout=1"),
+    ],
+)
+def test_an_interrupt_ends_the_bar_and_its_widgets(
+    call: str, options: str, gated: GatedServer, tmp_path: Path
+) -> None:
+    """The output of the bar becomes what to do, and every widget that was opened is closed."""
+    manager, client = start_new_kernel(cwd=str(tmp_path))
+    shown: dict[str, dict[str, str]] = {}
+    is_open: set[str] = set()
+    is_interrupted = False
+    try:
+        source = f"import nbhttp\nd = {call}('{gated.url}/a.bin', 'a/', segments=1{options})"
+        cell = client.execute(source, allow_stdin=True)
+        while True:
+            message = client.get_iopub_msg(timeout=TIMEOUT_S)
+            kind, content = message["msg_type"], message["content"]
+            if kind in {"display_data", "update_display_data"}:
+                assert message["parent_header"]["msg_id"] == cell
+                shown[content["transient"]["display_id"]] = content["data"]
+                if kind == "display_data":
+                    assert WIDGET_VIEW in content["data"]
+            elif kind == "comm_open":
+                is_open.add(content["comm_id"])
+            elif kind == "comm_close":
+                is_open.remove(content["comm_id"])
+            elif not is_interrupted and kind == "comm_msg" and "6.0" in str(content["data"]):
+                is_interrupted = True
+                manager.interrupt_kernel()
+            is_idle = content.get("execution_state") == "idle"
+            if is_idle and message["parent_header"].get("msg_id") == cell:
+                break
+        (data,) = shown.values()
+        assert sorted(data) == ["text/html", "text/plain"]
+        sentence = r"a\.bin: stopped at [\d.]+ MB of 12 MB; run again to resume"
+        assert re.fullmatch(sentence, data["text/plain"])
+        assert is_open == set()
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
