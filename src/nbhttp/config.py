@@ -153,7 +153,7 @@ def _check_keepalive(seconds: float) -> None:
         raise ConfigError(f"keepalive_expiry must be 0 seconds or more, not {seconds!r}")
 
 
-def _check_hooks(hooks: "EventHooks") -> None:
+def _check_hooks(hooks: EventHooks) -> None:
     unknown = set(hooks) - {"request", "response"}
     if unknown:
         raise ConfigError(f"event_hooks has {sorted(unknown)}; only 'request' and 'response' exist")
@@ -187,8 +187,6 @@ def _check_verify(verify: VerifyTypes) -> None:
     if isinstance(verify, bool | ssl.SSLContext):
         return
     if not isinstance(verify, str | os.PathLike):
-        raise TypeError(
-            f"verify takes True, False, a CA file or an ssl.SSLContext, not {verify!r}"
-        )
+        raise TypeError(f"verify takes True, False, a CA file or an ssl.SSLContext, not {verify!r}")
     if not os.path.exists(verify):  # noqa: PTH110 - a str or any PathLike
         raise ConfigError(f"verify={os.fspath(verify)!r}: there is no such file or folder")

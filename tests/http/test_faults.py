@@ -195,3 +195,23 @@ async def test_the_client_goes_on_after_every_fault(
         assert (await client.get(fault.url + "/echo")).success
     echoes = fault.log(path="/echo")
     assert len(echoes) == 20
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_faults_are_the_same_on_trio(fault: FaultServer, anyio_backend: str) -> None:
+    """Each fault is the same error there, and leaves the client usable."""
+    async with nbhttp.AsyncHttpClient(trust_env=False, timeout=10.0) as client:
+        for path, kind, text in REFUSED:
+            r = await client.get(fault.url + path)
+            assert type(r.exception) is kind, path
+            assert text in (r.error or "")
+        for path, body in ACCEPTED:
+            assert (await client.get(fault.url + path)).content == body
+        slow = await client.get(fault.url + "/conn/stall", timeout=0.3)
+        assert type(slow.exception) is nbhttp.TimeoutError
+        refused = await client.get(fault.refuse_url)
+        assert "connection refused by" in (refused.error or "")
+        unknown = await client.get("http://nohost.invalid/")
+        assert "unknown host" in (unknown.error or "")
+        untrusted = await client.get(fault.tls_url)
+        assert "is not trusted" in (untrusted.error or "")

@@ -92,7 +92,7 @@ def client_with(**options) -> nbhttp.AsyncHttpClient:
 
 @pytest.mark.parametrize("form", [str, httpx.URL, httpx.Proxy])
 async def test_a_proxy_carries_both_schemes(proxy: Proxy, fault: FaultServer, form) -> None:
-    """http in absolute form, https through a tunnel."""
+    """Http in absolute form, https through a tunnel."""
     async with client_with(proxy=form(proxy.url), verify=str(fault.ca_file)) as client:
         assert (await client.get(fault.url + "/echo?a=1")).success
         assert (await client.get(fault.tls_url + "/echo")).success
@@ -224,7 +224,7 @@ async def test_mounts_choose_by_the_most_specific_pattern(fault: FaultServer) ->
     """As httpx has it; None there means the plain connection."""
 
     def named(name: str) -> httpx.MockTransport:
-        return httpx.MockTransport(lambda request: httpx.Response(200, text=name))
+        return httpx.MockTransport(lambda _: httpx.Response(200, text=name))
 
     mounts = {
         "all://": named("all"),
@@ -293,7 +293,7 @@ async def test_what_a_hook_raises_reaches_the_caller(fault: FaultServer) -> None
 
 
 async def test_the_trace_extension(make_client_over_httpx, fault: FaultServer) -> None:
-    """httpcore's trace callback of the user's is called besides ours."""
+    """Httpcore's trace callback of the user's is called besides ours."""
     names: list[str] = []
 
     async def trace(name: str, info: dict) -> None:

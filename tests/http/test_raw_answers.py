@@ -50,7 +50,7 @@ async def playing(row: dict) -> AsyncIterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("row", CURL, ids=[row["id"] for row in CURL])
 async def test_curls_answers(make_client, row: dict) -> None:
-    """curl's redirections and body, or a typed error where curl fails too."""
+    """Curl's redirections and body, or a typed error where curl fails too."""
     client = make_client(follow_redirects=row["follow_redirects"], timeout=5.0)
     expected = row["expected"]
     async with playing(row) as (url, asked):

@@ -59,7 +59,9 @@ async def test_bytes_after_an_answer_without_body_are_no_answer(
     client: nbhttp.AsyncHttpClient, fault: FaultServer, status: bytes
 ) -> None:
     """204 and 304 end with their head, whatever Content-Length says."""
-    url = fault.raw("/case", b"HTTP/1.1 " + status + b"\r\nContent-Length: 6\r\n\r\n" + FORGED, keep=1)
+    url = fault.raw(
+        "/case", b"HTTP/1.1 " + status + b"\r\nContent-Length: 6\r\n\r\n" + FORGED, keep=1
+    )
     for _ in range(3):
         r = await client.get(url)
         assert r.status_code == int(status[:3])
@@ -67,9 +69,7 @@ async def test_bytes_after_an_answer_without_body_are_no_answer(
         assert (await client.get(fault.url + "/echo")).json()["target"] == "/echo"
 
 
-async def test_late_bytes_are_no_answer(
-    client: nbhttp.AsyncHttpClient, fault: FaultServer
-) -> None:
+async def test_late_bytes_are_no_answer(client: nbhttp.AsyncHttpClient, fault: FaultServer) -> None:
     """Bytes that come while the connection is idle end it."""
     url = fault.raw("/case", PLAIN + FORGED, keep=1, step=len(PLAIN), delay=50)
     for _ in range(3):

@@ -15,7 +15,7 @@ CORPUS = Path(__file__).parents[1] / "corpora" / "charset"
 
 
 def rows(name: str) -> list[dict[str, str]]:
-    return [json.loads(line) for line in (CORPUS / name).read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in (CORPUS / name).read_text("utf-8").split("\n") if line]
 
 
 PAGES = rows("html5lib_meta_prescan.jsonl")

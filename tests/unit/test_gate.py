@@ -85,7 +85,7 @@ async def test_a_slot_granted_to_a_cancelled_waiter_goes_on() -> None:
 
 
 def test_it_bounds_threads_and_loops_together() -> None:
-    """asyncio and trio loops in several threads share one gate."""
+    """Asyncio and trio loops in several threads share one gate."""
     gate = Gate(3)
     lock = threading.Lock()
     now = most = 0

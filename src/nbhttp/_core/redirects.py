@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from nbhttp._core import urls
-from nbhttp._core.request import Body, Prepared
+from nbhttp._core.request import Prepared
 from nbhttp._engines.base import Head, Origin, RawHeaders
 from nbhttp.errors import ConfigError, ProtocolError
 from nbhttp.redaction import is_credential_name, redact_url
@@ -131,4 +131,6 @@ def _extensions(request: Prepared, *, is_crossing: bool) -> dict[str, object] | 
     """Leave the other host's TLS name behind."""
     if request.extensions is None:
         return None
-    return {k: v for k, v in request.extensions.items() if not (is_crossing and k == "sni_hostname")}
+    return {
+        k: v for k, v in request.extensions.items() if not (is_crossing and k == "sni_hostname")
+    }

@@ -16,7 +16,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass, replace
 from io import TextIOBase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nbhttp._core import urls
 from nbhttp._core.cookies import make_jar
@@ -99,7 +99,7 @@ class Prepared:
         Raises:
             ProtocolError: It came from an iterator, which has been consumed.
         """
-        body = self.body
+        body: Any = self.body
         if isinstance(body, bytes) or type(body).__name__ == "MultipartStream":
             return  # httpx's multipart stream reads its files from their start each time
         if hasattr(body, "seek"):
@@ -145,7 +145,7 @@ class Prepared:
         elif isinstance(stream, httpx_bytestream()):
             body = request.read()
         else:
-            body = stream  # type: ignore[assignment] # httpx's streams are iterables of bytes
+            body = cast("Body", stream)  # httpx's streams are iterables of bytes
         url = self.url if request.url == self.url.url else urls.parse(str(request.url))
         headers = list(request.headers.raw)
         check_headers(headers)
@@ -699,7 +699,7 @@ def _remaining_bytes(content: Any) -> int | None:
     if not (hasattr(content, "read") and hasattr(content, "seek") and hasattr(content, "tell")):
         return None
     try:
-        here = content.tell()
+        here: int = content.tell()
         end: int = content.seek(0, 2)
         content.seek(here)
     except (OSError, ValueError):
@@ -707,7 +707,7 @@ def _remaining_bytes(content: Any) -> int | None:
     return end - here
 
 
-def _position(body: Body) -> int:
+def _position(body: Any) -> int:
     """Return where an open file stands; 0 for all else."""
     if isinstance(body, bytes) or not (hasattr(body, "seek") and hasattr(body, "tell")):
         return 0
@@ -741,7 +741,7 @@ def _encode_form(data: Any, files: Any, boundary: dict[str, str]) -> tuple[RawHe
     ]
     if isinstance(request.stream, httpx.ByteStream):
         return fields, request.read()
-    return fields, request.stream  # type: ignore[return-value] # iterable both ways
+    return fields, cast("Body", request.stream)  # iterable both ways
 
 
 def _checked_files(files: Any) -> Any:

@@ -70,7 +70,8 @@ def spawn(loop: Any, function: Callable[[], Awaitable[None]]) -> None:
         return
     import trio
 
-    trio.lowlevel.spawn_system_task(function)
+    with contextlib.suppress(RuntimeError):  # the run is ending, and with it what it opened
+        trio.lowlevel.spawn_system_task(function)
 
 
 class Ending(Protocol):

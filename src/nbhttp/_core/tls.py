@@ -6,7 +6,7 @@ import os
 import ssl
 import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbhttp.errors import ConfigError
 
@@ -35,8 +35,6 @@ def context_for(
         if cert is not None:
             _load_client_certificate(verify, cert)
         return verify
-    if isinstance(cert, list):
-        cert = tuple(cert)
     trust = verify if isinstance(verify, bool) else os.fspath(verify)
     return _build(trust, cert, alpn, _environment())
 
@@ -107,9 +105,11 @@ def _has_ca_folder() -> bool:
 
 
 def _load_client_certificate(context: ssl.SSLContext, cert: CertTypes) -> None:
-    chain = (cert,) if isinstance(cert, str) else cert
+    chain: Any = (cert,) if isinstance(cert, str) else cert
     if not isinstance(chain, tuple) or not all(isinstance(part, str) for part in chain):
-        raise TypeError(f"cert takes a PEM file, or (certificate, key[, password]), not {cert!r}")
+        raise TypeError(
+            f"cert takes a PEM file, or (certificate, key[, password]), not {type(cert).__name__}"
+        )
     try:
         context.load_cert_chain(*chain)
     except (OSError, ssl.SSLError) as exc:

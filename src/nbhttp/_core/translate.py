@@ -120,10 +120,7 @@ def foreign_error(
     if isinstance(exc, httpcore.RemoteProtocolError | httpx.RemoteProtocolError):
         return _protocol_error(exc, phases, received)
     if isinstance(exc, httpcore.NetworkError | httpx.NetworkError):
-        tls = [cause for cause in _chain(exc) if isinstance(cause, ssl.SSLError)]
-        if tls:
-            return _tls_error(tls[0], origin)
-        return read_error(exc, phases, received)
+        return _network_error(exc, origin, phases, received)
     if isinstance(exc, httpx.TooManyRedirects):
         return TooManyRedirectsError(str(exc))
     if isinstance(
@@ -134,7 +131,18 @@ def foreign_error(
         | httpx.RequestError,
     ):
         return ProtocolError(str(exc) or type(exc).__name__)
+    if type(exc).__module__.partition(".")[0] in {"h11", "h2"}:  # httpcore lets some through
+        return ProtocolError(f"HTTP does not allow it: {exc}")
     return None
+
+
+def _network_error(
+    exc: BaseException, origin: Origin, phases: Phases, received: int
+) -> RequestError:
+    for cause in _chain(exc):
+        if isinstance(cause, ssl.SSLError):
+            return _tls_error(cause, origin)
+    return read_error(exc, phases, received)
 
 
 def _limit_of(phase: str, limits: PhaseLimits) -> float | None:
@@ -174,7 +182,7 @@ def _certificate_error(exc: ssl.SSLError, origin: Origin) -> ConnectError:
 
 
 def _tls_error(exc: ssl.SSLError, origin: Origin) -> ConnectError:
-    reason = exc.reason or str(exc)
+    reason = getattr(exc, "reason", None) or str(exc)  # absent where Python made the error
     hint = "the server and this machine agree on no TLS version or cipher"
     if reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}:
         hint = f"the server does not speak TLS on port {origin.port}; try http:// instead"

@@ -152,7 +152,7 @@ class HttpxEngine:
             response = await connection.pool.handle_async_request(
                 _to_httpcore(request, _tracer(phases, request.extensions))
             )
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - raised again, translated or as it is
             await self.drop(connection)
             self._note_running(phases, started)
             raise _translated(exc, request, phases) or exc from _cause(exc)
@@ -257,7 +257,6 @@ class HttpxEngine:
             await _close(connection)
 
 
-
 class _HttpcoreExchange:
     """An answer on the wire; see `Exchange`."""
 
@@ -288,7 +287,7 @@ class _HttpcoreExchange:
         """Return the next piece as sent; see `Exchange.read`."""
         try:
             piece = await anext(self._pieces, b"")
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - raised again, translated or as it is
             await self.abort()
             raise _translated(exc, self._request, self.phases, self._received) or exc from _cause(
                 exc
@@ -389,9 +388,30 @@ def _to_httpcore(request: EngineRequest, trace: Any) -> httpcore.Request:
             target=request.target,
         ),
         headers=request.headers,
-        content=_OneShot(body) if not isinstance(body, bytes) else body,
+        content=_Whole(body) if isinstance(body, bytes) else _OneShot(body),
         extensions=extensions,
     )
+
+
+class _Whole:
+    """A body in memory as httpcore wants it.
+
+    A plain iterator: trio warns of a generator that is not read to its end.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._pieces = iter((body,))
+
+    def __aiter__(self) -> "_Whole":
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
 
 
 class _OneShot:
@@ -434,9 +454,7 @@ def _tracer(phases: Phases, extensions: Any) -> Any:
     return trace
 
 
-def _httpcore_proxy(
-    proxy: "httpx.Proxy | None", settings: EngineSettings
-) -> httpcore.Proxy | None:
+def _httpcore_proxy(proxy: "httpx.Proxy | None", settings: EngineSettings) -> httpcore.Proxy | None:
     if proxy is None:
         return None
     url = proxy.url
@@ -444,9 +462,7 @@ def _httpcore_proxy(
     if context is None and url.scheme == "https":
         context = settings.ssl_context(("http/1.1",))
     return httpcore.Proxy(
-        httpcore.URL(
-            scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-        ),
+        httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
         auth=proxy.raw_auth,
         headers=proxy.headers.raw,
         ssl_context=context,
@@ -522,7 +538,7 @@ class TransportEngine:
         started = time.perf_counter()
         try:
             response = await self._transport.handle_async_request(_to_httpx(request))
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - raised again, translated or as it is
             raise _translated(exc, request, phases) or exc from _cause(exc)
         phases.wait = time.perf_counter() - started
         return _TransportExchange(request, response, phases)
@@ -540,9 +556,7 @@ class _TransportExchange:
 
     peer: str | None = None
 
-    def __init__(
-        self, request: EngineRequest, response: "httpx.Response", phases: Phases
-    ) -> None:
+    def __init__(self, request: EngineRequest, response: "httpx.Response", phases: Phases) -> None:
         extensions = response.extensions
         self.head = Head(
             response.status_code,
@@ -562,7 +576,7 @@ class _TransportExchange:
         """Return the next piece as sent; see `Exchange.read`."""
         try:
             piece: bytes = await anext(self._pieces, b"")
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - raised again, translated or as it is
             raise _translated(exc, self._request, self.phases, self._received) or exc from _cause(
                 exc
             )

@@ -7,7 +7,7 @@ used again (RFC 9112 section 11.2, response splitting).
 
 import ssl
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import httpcore
 import httptools
@@ -66,7 +66,7 @@ class WatchingBackend(httpcore.AsyncNetworkBackend):
     """
 
     def __init__(self, *, is_watching: bool) -> None:
-        self._backend = httpcore.AnyIOBackend()
+        self._backend = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
         self._is_watching = is_watching
         self._stream: _WatchedStream | None = None
         self._framing = _Framing(is_head_request=False)

@@ -1,0 +1,160 @@
+"""From options to one checked request: what is merged, framed, refused and remembered."""
+
+import asyncio
+import io
+
+import httpx
+import pytest
+
+from nbhttp import redaction
+from nbhttp._core.request import Defaults, Prepared, build
+from nbhttp.config import ClientConfig, Limits, PhaseLimits
+from nbhttp.errors import ConfigError, ProtocolError
+
+
+def built(method: str = "GET", url: str = "http://h/p", **options) -> Prepared:
+    client = {
+        name: options.pop(name) for name in ("client_headers", "client_auth") if name in options
+    }
+    config = ClientConfig(headers=client.get("client_headers"), auth=client.get("client_auth"))
+    return build(Defaults(config, None), method, url, options)
+
+
+def sent(request: Prepared, name: str) -> list[str]:
+    return [v.decode("latin-1") for k, v in request.headers if k.lower() == name.encode()]
+
+
+def test_the_plain_request() -> None:
+    """Host first, then httpx's defaults with nbhttp's name; no body, nothing about one."""
+    request = built()
+    assert request.headers[0] == (b"Host", b"h")
+    assert [k for k, _ in request.headers] == [
+        b"Host", b"Accept", b"Accept-Encoding", b"Connection", b"User-Agent",
+    ]  # fmt: skip
+    assert request.is_replayable
+    assert not built("POST").is_replayable
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://h/", "h"),
+        ("http://h:80/", "h"),
+        ("http://h:81/", "h:81"),
+        ("https://h:443/", "h"),
+        ("http://[::1]:8/", "[::1]:8"),
+        ("http://BÜCHER.example/", "xn--bcher-kva.example"),
+    ],
+)
+def test_the_host_field(url: str, host: str) -> None:
+    """As httpx has it: without the default port, IPv6 in brackets, in punycode."""
+    assert sent(built(url=url), "host") == [host]
+    assert httpx.Request("GET", url).headers["host"].lower() == host
+
+
+@pytest.mark.parametrize(
+    ("options", "length", "kind"),
+    [
+        ({"content": b"abc"}, "3", None),
+        ({"content": bytearray(b"abc")}, "3", None),
+        ({"content": "ü"}, "2", "text/plain; charset=utf-8"),
+        ({"json": {"a": 1}}, "7", "application/json"),
+        ({"data": {"a": "b"}}, "3", "application/x-www-form-urlencoded"),
+        ({"data": "raw"}, "3", "text/plain; charset=utf-8"),
+        ({"data": b"raw"}, "3", None),
+        ({"content": io.BytesIO(b"abc")}, "3", None),
+        ({}, "0", None),
+    ],
+    ids=str,
+)
+def test_a_body_is_framed_and_named(options: dict, length: str, kind: str | None) -> None:
+    """Content-Length and Content-Type follow from the body."""
+    request = built("POST", **options)
+    assert sent(request, "content-length") == [length]
+    assert sent(request, "content-type") == ([] if kind is None else [kind])
+
+
+def test_the_users_content_type_stands() -> None:
+    """A field of the user's own replaces the one that the body would set."""
+    request = built("POST", json=1, headers={"content-type": "application/x-own"})
+    assert sent(request, "content-type") == ["application/x-own"]
+
+
+def test_auth_is_chosen() -> None:
+    """The call's, else the client's, else the URL's; None is none."""
+    url = "http://user:pass-word@h/"
+    assert built(url=url).auth is not None
+    assert built(url=url, auth=None).auth is None
+    mine = httpx.BasicAuth("a", "b")
+    assert built(url=url, auth=mine).auth is mine
+    assert built(url=url, client_auth=mine).auth is mine
+    assert built(client_auth=mine, auth=None).auth is None
+
+
+def test_what_was_given_as_a_credential_is_masked_everywhere() -> None:
+    """Passwords, tokens and cookies are known to the redactor; everyday words are not."""
+    built(auth=("user", "correct-horse"))
+    built(headers={"Authorization": "Bearer staple-battery"})
+    built(headers={"X-Api-Key": "two words-here"})
+    built(cookies={"sid": "cookie-of-twelve", "theme": "dark"})
+    for secret in ("correct-horse", "staple-battery", "two words-here", "cookie-of-twelve"):
+        assert secret not in redaction.redact_text(f"the server said {secret} back")
+    assert redaction.redact_text("a dark theme") == "a dark theme"
+
+
+def test_limits() -> None:
+    """Seconds are a total, an httpx.Timeout are phases, None is no limit, infinity neither."""
+    assert built(timeout=2).limits == Limits(total=2.0)
+    assert built(timeout=httpx.Timeout(3, pool=4)).limits == Limits(
+        phases=PhaseLimits(3.0, 3.0, 3.0), queue=4.0
+    )
+    assert built(timeout=None).limits == Limits()
+    assert built(timeout=float("inf")).limits == Limits()
+    assert built().limits == Limits(total=30.0)
+    assert Limits(total=2.0).per_read == PhaseLimits(2.0, 2.0, 2.0)
+
+
+def test_unknown_options_name_the_known() -> None:
+    """A misspelled one lists what there is; a client's says where it belongs."""
+    with pytest.raises(TypeError, match=r"'haeders'; there are: auth, content"):
+        built(haeders={})
+    with pytest.raises(TypeError, match=r"HttpClient\(http2=…\)"):
+        built(http2=True)
+
+
+def test_a_body_is_made_ready_to_be_sent_again() -> None:
+    """A file goes back to where it stood; an iterator cannot."""
+    file = io.BytesIO(b"skipped abc")
+    file.seek(8)
+    request = built("POST", content=file)
+    assert file.read() == b"abc"
+    request.rewind("307")
+    assert file.read() == b"abc"
+    built("POST", content=[b"a"]).rewind("307")
+    with pytest.raises(ProtocolError, match="answered 307"):
+        built("POST", content=iter([b"a"])).rewind("307")
+
+
+def test_httpx_sees_the_same_request() -> None:
+    """What hooks and schemes get is what is sent, and what they change is taken over."""
+    request = built("POST", url="http://h/p?q=1", content=b"abc", headers={"X-A": "1"})
+    made = request.to_httpx()
+    assert (made.method, str(made.url), made.content) == ("POST", "http://h/p?q=1", b"abc")
+    assert made.headers.raw == request.headers
+    made.headers["X-B"] = "2"
+    made.url = httpx.URL("http://h/other")
+    after = request.with_httpx(made)
+    assert sent(after, "x-b") == ["2"]
+    assert after.url.text == "http://h/other"
+    made.headers["X-B"] = "a\r\nb"
+    with pytest.raises(ConfigError):
+        request.with_httpx(made)
+
+
+def test_an_opaque_body_passes_through_httpx_untouched() -> None:
+    """An iterator is not consumed by making an httpx.Request of it."""
+    source = iter([b"a", b"b"])
+    request = built("POST", content=source)
+    assert request.with_httpx(request.to_httpx()).body is source
+    made = built("POST", content=iter([b"a", b"b"])).to_httpx()
+    assert asyncio.run(made.aread()) == b"ab"
