@@ -181,8 +181,17 @@ def test_a_client_survives_its_loops(server: CountingServer, engine: str, script
         "make = lambda: nbhttp.AsyncHttpClient(url, engine=engine)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", head + SCRIPTS[script]]
-        + [server.url, engine],
+        [
+            sys.executable,
+            "-X",
+            "dev",
+            "-W",
+            "error",
+            "-c",
+            head + SCRIPTS[script],
+            server.url,
+            engine,
+        ],
         capture_output=True,
         text=True,
         timeout=60,

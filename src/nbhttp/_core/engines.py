@@ -259,6 +259,7 @@ def _load(config: ClientConfig) -> None:
     if config.engine == "direct":
         import nbhttp._engines.direct.engine
     else:
+        import anyio._backends._asyncio  # noqa: F401
 
         import nbhttp._engines.httpx  # noqa: F401
 

@@ -124,25 +124,28 @@ class Flight:
         self._all.discard(self)
         if self._ticker is not None:
             self._ticker.end()
+        swallowed: bool | None = None
         if self._scope is not None:
-            swallowed: bool = self._scope.__exit__(kind, exc, traceback)
-            if self._scope.cancelled_caught:
-                raise self._noted(asyncio.CancelledError())
-            return swallowed
+            swallowed = self._scope.__exit__(kind, exc, traceback)
+        if self.is_cancelled and (exc is None or swallowed):
+            # Also when the block has ended by itself before it was told: a stream that was being
+            # opened must not stay open.
+            raise self._noted(asyncio.CancelledError())
         if isinstance(exc, asyncio.CancelledError):
             self._noted(exc)
-        return None
+        return swallowed
 
     def cancel(self) -> None:
-        """End the block, from any thread."""
+        """End the block, from any thread: it raises CancelledError."""
+        self.is_cancelled = True
         with contextlib.suppress(RuntimeError):  # the loop has ended, and the call with it
             call_threadsafe(self._loop, self._cancel)
 
     def _cancel(self) -> None:
         # The task may have left the block meanwhile; what it does now is its own.
-        if self in self._all and self._cancel_task is not None and not self.is_cancelled:
-            self.is_cancelled = True
-            self._cancel_task()
+        if self in self._all and self._cancel_task is not None:
+            cancel, self._cancel_task = self._cancel_task, None
+            cancel()
 
     def _noted(self, exc: asyncio.CancelledError) -> asyncio.CancelledError:
         """Have the exception say what it ended, since an interrupted cell shows it as it is."""

@@ -1,0 +1,355 @@
+"""Cancelling: in every phase, from anywhere, at once, and without a trace."""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import anyio
+import pytest
+from servers import FaultServer
+from servers.counting import CountingServer, running_counting_server
+
+import nbhttp
+
+pytestmark = pytest.mark.anyio
+
+BODY = b"x" * 100_000_000
+
+
+@pytest.fixture(scope="module")
+def _server() -> Iterator[CountingServer]:
+    with running_counting_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(_server: CountingServer) -> CountingServer:
+    """A server that counts; as new."""
+    _server.wait_for(lambda s: s.in_flight == 0)
+    _server.reset()
+    return _server
+
+
+def make(server: CountingServer, engine: str, **options: Any) -> nbhttp.AsyncHttpClient:
+    options = {"timeout": 60.0} | options
+    return nbhttp.AsyncHttpClient(server.url, engine=engine, trust_env=False, **options)
+
+
+async def left_nothing(client: nbhttp.AsyncHttpClient, server: CountingServer) -> None:
+    """Nothing is in flight anywhere, and the client works."""
+    state = client._state
+    assert (state.gate.held, state.gate.queued) == (0, 0)
+    assert not state._in_flight
+    assert not state.lives
+    await anyio.to_thread.run_sync(server.wait_for, lambda s: s.in_flight == 0)
+    assert (await client.get("/ok")).text == "ok"
+    await anyio.to_thread.run_sync(server.wait_for, lambda s: s.open == 1)
+    assert state.engines.connections == 1
+    await client.aclose()
+    await anyio.to_thread.run_sync(server.wait_for, lambda s: s.open == 0)
+
+
+Start = Callable[[nbhttp.AsyncHttpClient], Awaitable[Any]]
+
+
+async def read_stream(client: nbhttp.AsyncHttpClient, path: str) -> None:
+    async with client.stream("GET", path) as response:
+        async for _ in response.aiter_bytes():
+            pass
+
+
+PHASES: dict[str, tuple[str, Start]] = {
+    "waiting": ("/stall", lambda c: c.get("/stall")),
+    "receiving": ("/half", lambda c: c.get("/half")),
+    "receiving pieces": ("/drip", lambda c: c.get("/drip")),
+    "sending": ("/sink", lambda c: c.post("/sink", content=BODY)),
+    "streaming": ("/drip", lambda c: read_stream(c, "/drip")),
+    "streaming, stalled": ("/half", lambda c: read_stream(c, "/half")),
+    "streaming, waiting": ("/stall", lambda c: read_stream(c, "/stall")),
+    "a map": ("/stall", lambda c: c.map(["/stall"])),
+}
+
+
+async def cancelled(task: "asyncio.Future[Any]", cancel: Callable[[], object]) -> float:
+    """Cancel, and return the seconds until the task has ended."""
+    started = time.perf_counter()
+    cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, timeout=20)
+    seconds = time.perf_counter() - started
+    print(f"ended after {seconds * 1000:.1f} ms")
+    return seconds
+
+
+@pytest.mark.parametrize("how", ["task.cancel", "cancel_all"])
+@pytest.mark.parametrize("phase", PHASES)
+async def test_a_call_is_cancelled_in_any_phase(
+    server: CountingServer, engine: str, phase: str, how: str
+) -> None:
+    """The call ends at once, its connection is closed, its slot is free, no task is left."""
+    client = make(server, engine)
+    path, start = PHASES[phase]
+    tasks_before = asyncio.all_tasks()
+    task = asyncio.ensure_future(start(client))
+    await asyncio.to_thread(server.wait_for, lambda s: s.requests == [path])
+    seconds = await cancelled(task, task.cancel if how == "task.cancel" else client.cancel_all)
+    assert seconds < 5  # usually below 10 ms
+    assert asyncio.all_tasks() == tasks_before
+    await left_nothing(client, server)
+
+
+async def test_a_connect_is_cancelled(
+    server: CountingServer, engine: str, fault: FaultServer
+) -> None:
+    """A call that is still connecting ends at once and leaves no socket behind."""
+    client = make(server, engine)
+    tasks_before = asyncio.all_tasks()
+    task = asyncio.ensure_future(client.get(fault.blackhole_url))
+    while not client._state.gate.held:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.05)  # let it send its SYN; there is nothing to wait for
+    assert await cancelled(task, client.cancel_all) < 5
+    assert asyncio.all_tasks() == tasks_before
+    assert client._state.engines.connections == 0
+    await left_nothing(client, server)
+
+
+async def test_a_queued_call_is_cancelled_unsent(server: CountingServer, engine: str) -> None:
+    """A call that waits for a slot ends at once; it is never sent and takes no slot."""
+    client = make(server, engine, max_connections=1)
+    first = asyncio.ensure_future(client.get("/slow?ms=300"))
+    await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 1)
+    second = asyncio.ensure_future(client.post("/ok", content=b"never"))
+    while not client._state.gate.queued:
+        await asyncio.sleep(0)
+    assert await cancelled(second, second.cancel) < 5
+    assert (await first).success
+    assert server.requests == ["/slow?ms=300"]
+    await left_nothing(client, server)
+
+
+async def test_a_queued_call_is_unqueued_by_cancel_all(server: CountingServer, engine: str) -> None:
+    """`cancel_all` ends those in flight and those in the queue, and says how many."""
+    client = make(server, engine, max_connections=2)
+    tasks = [asyncio.ensure_future(client.get("/stall")) for _ in range(10)]
+    await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 2)
+    assert client.cancel_all() == 10
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+    assert server.requests == ["/stall"] * 2
+    await left_nothing(client, server)
+
+
+async def test_cancel_all_from_another_thread(server: CountingServer, engine: str) -> None:
+    """From a thread it ends the calls on a loop."""
+    client = make(server, engine)
+    tasks = [asyncio.ensure_future(client.get("/stall")) for _ in range(3)]
+    await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 3)
+    assert await asyncio.to_thread(client.cancel_all) == 3
+    await asyncio.wait(tasks, timeout=20)
+    assert all(task.cancelled() for task in tasks)
+    await left_nothing(client, server)
+
+
+async def test_cancel_all_from_another_loop(server: CountingServer, engine: str) -> None:
+    """A callback on another loop, like a widget's, ends calls of any loop."""
+    client = make(server, engine)
+    ended: list[BaseException] = []
+
+    def elsewhere() -> None:
+        try:
+            asyncio.run(client.get("/stall"))  # type: ignore[arg-type] # a coroutine
+        except asyncio.CancelledError as exc:
+            ended.append(exc)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 1)
+    asyncio.get_running_loop().call_soon(client.cancel_all)
+    await asyncio.to_thread(thread.join, 20)
+    assert len(ended) == 1
+    await left_nothing(client, server)
+
+
+async def test_cancel_all_ends_a_sync_call(server: CountingServer, engine: str) -> None:
+    """A sync call in a thread raises CancelledError, with a note that says why."""
+    client = nbhttp.HttpClient(server.url, engine=engine, trust_env=False)
+    call = asyncio.ensure_future(asyncio.to_thread(_outcome, client, "/stall"))
+    await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 1)
+    assert client.cancel_all() == 1
+    exc = await asyncio.wait_for(call, timeout=20)
+    assert isinstance(exc, asyncio.CancelledError)
+    assert "cancelled by cancel_all()" in exc.__notes__[0]
+    assert client.aio._state.gate.held == 0
+    client.close()
+    await asyncio.to_thread(server.wait_for, lambda s: s.open == 0)
+
+
+def _outcome(client: nbhttp.HttpClient, path: str) -> BaseException | None:
+    try:
+        client.get(path)
+    except BaseException as exc:
+        return exc
+    return None
+
+
+async def test_cancel_all_between_two_reads(server: CountingServer, engine: str) -> None:
+    """A stream whose consumer is busy with a piece ends at its next read."""
+    client = make(server, engine)
+
+    async def read() -> None:
+        async with client.stream("GET", "/drip") as response:
+            async for _ in response.aiter_bytes():
+                assert client.cancel_all() == 1
+                await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 0)
+
+    with pytest.raises(asyncio.CancelledError):
+        await read()
+    await left_nothing(client, server)
+
+
+async def test_cancel_all_spares_what_comes_after(server: CountingServer, engine: str) -> None:
+    """A task whose call has ended meanwhile is not cancelled in what it does next."""
+    client = make(server, engine)
+
+    async def call_and_go_on() -> str:
+        await client.get("/ok")
+        client.cancel_all()
+        await asyncio.sleep(0.01)
+        return "went on"
+
+    assert await call_and_go_on() == "went on"
+
+    async def cancel_at_the_end() -> str:
+        unsubscribe = client.subscribe(lambda _: client.cancel_all())
+        try:
+            assert (await client.get("/ok")).success
+        except asyncio.CancelledError:
+            return "cancelled in the call"
+        finally:
+            unsubscribe()
+        await asyncio.sleep(0.01)
+        return "went on"
+
+    # RequestStarted comes early enough to cancel the call itself.
+    assert await cancel_at_the_end() == "cancelled in the call"
+    assert (await client.get("/ok")).success
+    await client.aclose()
+
+
+async def test_cancel_all_twice(server: CountingServer, engine: str) -> None:
+    """A second `cancel_all` while the first takes effect does no harm."""
+    client = make(server, engine)
+    task = asyncio.ensure_future(client.get("/stall"))
+    await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 1)
+    client.cancel_all()
+    assert await cancelled(task, client.cancel_all) < 5
+    await left_nothing(client, server)
+
+
+async def test_a_timeout_around_a_call_is_the_callers(server: CountingServer, engine: str) -> None:
+    """`asyncio.timeout` and anyio's scopes around a call work as around any await."""
+    client = make(server, engine)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await client.get("/stall")
+    with anyio.move_on_after(0.1) as scope:
+        await client.get("/half")
+    assert scope.cancelled_caught
+    await left_nothing(client, server)
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+@pytest.mark.parametrize(
+    "phase", ["waiting", "receiving", "receiving pieces", "sending", "streaming"]
+)
+async def test_cancel_on_trio(server: CountingServer, anyio_backend: str, phase: str) -> None:
+    """On trio a cancel scope ends a call in any phase, and leaves nothing."""
+    import trio
+
+    client = make(server, "httpx")
+    path, start = PHASES[phase]
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(start, client)
+            await trio.to_thread.run_sync(server.wait_for, lambda s: s.requests == [path])
+            scope.cancel()
+    assert scope.cancelled_caught
+    await left_nothing(client, server)
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_cancel_all_on_trio(server: CountingServer, anyio_backend: str) -> None:
+    """On trio, too, `cancel_all` raises CancelledError in the calls: queued, waiting, reading."""
+    import trio
+
+    client = make(server, "httpx", max_connections=2)
+    ended: list[str] = []
+
+    async def expect(path: str, start: Start) -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await start(client)
+        ended.append(path)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect, "/stall", lambda c: c.get("/stall"))
+        nursery.start_soon(expect, "/drip", lambda c: read_stream(c, "/drip"))
+        await trio.to_thread.run_sync(server.wait_for, lambda s: s.in_flight == 2)
+        nursery.start_soon(expect, "queued", lambda c: c.get("/ok"))
+        while not client._state.gate.queued:
+            await trio.sleep(0)
+        assert await trio.to_thread.run_sync(client.cancel_all) == 3
+    assert sorted(ended) == ["/drip", "/stall", "queued"]
+    await left_nothing(client, server)
+
+
+PATHS = ["/ok", "/stall", "/half", "/drip", "/slow?ms=20", "/slow?ms=2"]
+
+
+@pytest.mark.parametrize("how", ["tasks", "cancel_all", "map"])
+async def test_a_thousand_cancelled_at_random(
+    server: CountingServer, engine: str, how: str
+) -> None:
+    """1,000 requests cancelled at random moments leave no connection, slot or task behind."""
+    client = make(server, engine, max_connections=50)
+    chance = random.Random(7)
+    tasks_before = asyncio.all_tasks()
+    if how == "map":
+        paths = [chance.choice(PATHS) for _ in range(1000)]
+        tasks = [asyncio.ensure_future(client.map(paths[i::20])) for i in range(20)]
+    else:
+        tasks = [asyncio.ensure_future(_one(client, chance.choice(PATHS))) for _ in range(1000)]
+    loop = asyncio.get_running_loop()
+    if how == "cancel_all":
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(chance.uniform(0, 0.05))
+            client.cancel_all()
+    else:
+        for task in tasks:
+            loop.call_later(chance.uniform(0, 1.0), task.cancel)
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), timeout=60)
+    assert {type(o) for o in outcomes} <= {
+        nbhttp.RequestResult,
+        nbhttp.BulkResult,
+        type(None),
+        asyncio.CancelledError,
+    }
+    assert any(isinstance(o, asyncio.CancelledError) for o in outcomes)
+    assert asyncio.all_tasks() == tasks_before
+    await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 0)
+    state = client._state
+    assert (state.gate.held, state.gate.queued, len(state._in_flight)) == (0, 0, 0)
+    await asyncio.to_thread(server.wait_for, lambda s: s.open == state.engines.connections)
+    assert all(await asyncio.gather(*(client.get("/ok") for _ in range(200))))
+    await client.aclose()
+    await asyncio.to_thread(server.wait_for, lambda s: s.open == 0)
+
+
+async def _one(client: nbhttp.AsyncHttpClient, path: str) -> nbhttp.RequestResult | None:
+    if path == "/drip":
+        await read_stream(client, path)
+        return None
+    return await client.get(path)
