@@ -17,7 +17,7 @@ from nbhttp._core.engines import Purpose
 from nbhttp._core.live import Live
 from nbhttp._core.redirects import next_request
 from nbhttp._core.request import Body, Prepared
-from nbhttp._core.translate import time_limit_error
+from nbhttp._core.translate import is_of_rest, time_limit_error
 from nbhttp._core.uploading import UploadReport, UploadWatcher, body_size
 from nbhttp._engines.base import EngineRequest, Head, Phases, RawHeaders
 from nbhttp._engines.decoding import decode_all
@@ -256,6 +256,8 @@ class Conversation:
         except NbhttpError as exc:
             if exc.phases is not None:
                 self._add(exc.phases)
+            if is_of_rest(exc, self._spent, wire.total):
+                raise time_limit_error(request.limits.total, exc.phases.running) from exc.__cause__
             raise
         finally:
             self._spent += time.perf_counter() - started

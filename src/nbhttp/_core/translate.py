@@ -13,13 +13,14 @@ from nbhttp._engines.base import Origin, Phases
 from nbhttp.config import PhaseLimits
 from nbhttp.errors import (
     ConnectError,
+    NbhttpError,
     ProtocolError,
     RequestError,
     TimeoutError,
     TooManyRedirectsError,
 )
 
-__all__ = ["connect_error", "foreign_error", "read_error", "time_limit_error"]
+__all__ = ["connect_error", "foreign_error", "is_of_rest", "read_error", "time_limit_error"]
 
 _PHASE_WORDS = {
     "queue": "waiting for a free connection",
@@ -33,7 +34,7 @@ _PHASE_WORDS = {
 
 def time_limit_error(seconds: float | None, phase: str) -> TimeoutError:
     """Say which limit passed and what was going on."""
-    limit = "the time limit" if seconds is None else f"the limit of {seconds:g} s"
+    passed = "the time limit passed" if seconds is None else _limit_text(seconds)
     hints = {
         "queue": "raise max_connections, or httpx.Timeout(pool=…)",
         "connect": "check the address, the VPN and the proxy; the host may be down",
@@ -41,9 +42,32 @@ def time_limit_error(seconds: float | None, phase: str) -> TimeoutError:
         "receive": "raise timeout=, or use stream_request() or download_file() for a long answer",
     }
     return TimeoutError(
-        f"{limit} passed while {_PHASE_WORDS.get(phase, phase)}",
+        f"{passed} while {_PHASE_WORDS.get(phase, phase)}",
         hint=hints.get(phase, "raise timeout=, or try again later"),
     )
+
+
+def is_of_rest(error: NbhttpError, spent: float, total: float | None) -> bool:
+    """Whether `error` names what was left of a limit after earlier exchanges of the same call.
+
+    The user knows the whole limit, and is told that.
+
+    Args:
+        error: What an engine raised.
+        spent: Seconds that the earlier exchanges took; 0.0 for the first.
+        total: Seconds that the engine was given; None for no limit.
+    """
+    return (
+        spent > 0
+        and total is not None
+        and isinstance(error, TimeoutError)
+        and error.phases is not None
+        and error.message.startswith(_limit_text(total))
+    )
+
+
+def _limit_text(seconds: float) -> str:
+    return f"the limit of {seconds:g} s passed"
 
 
 def connect_error(exc: BaseException, origin: Origin) -> RequestError:
