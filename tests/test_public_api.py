@@ -37,6 +37,7 @@ delete
 get
 head
 lines
+live
 ndjson
 options
 patch

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UnexpectedContentTypeError,
     )
     from nbhttp.logs import LoggerManager
+    from nbhttp.progress.live import live
     from nbhttp.result import Attempt, Redirect, RequestResult, Timing
     from nbhttp.secrets import Secret, basic, bearer, secret
     from nbhttp.streaming import ServerSentEvent
@@ -69,6 +70,7 @@ _HOMES = {
         "UnexpectedContentTypeError",
     ),
     "nbhttp.logs": ("LoggerManager",),
+    "nbhttp.progress.live": ("live",),
     "nbhttp.result": ("Attempt", "Redirect", "RequestResult", "Timing"),
     "nbhttp.secrets": ("Secret", "basic", "bearer", "secret"),
     "nbhttp.streaming": ("ServerSentEvent",),
@@ -145,6 +147,7 @@ __all__ = [
     "get",
     "head",
     "lines",
+    "live",
     "ndjson",
     "options",
     "patch",
