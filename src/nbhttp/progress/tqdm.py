@@ -39,7 +39,7 @@ class _RowBar(tqdm):  # type: ignore[misc] # tqdm is not typed
     @property
     def format_dict(self) -> dict[str, Any]:
         """What tqdm writes from: its own entries, and the words of the row."""
-        entries: dict[str, Any] = super().format_dict
+        entries = dict(super().format_dict)
         share = f"{self.row.percent or 0:3}"
         return entries | {"share": share, "facts": self.row.facts, "prefix": self.row.label}
 
@@ -62,7 +62,7 @@ def _give_lock() -> None:
     tqdm's constructor would make one for processes too, which costs a helper process.
     """
     if not hasattr(_RowBar, "_lock"):
-        _RowBar._lock = threading.RLock()  # noqa: SLF001 - tqdm's name
+        _RowBar.set_lock(threading.RLock())
 
 
 class TextBar(_RowBar):
@@ -98,7 +98,7 @@ def _widget_class() -> Any:
 
             tqdm itself would write spaces as wide as a figure.
             """
-            entries: dict[str, Any] = super().format_dict
+            entries = super().format_dict
             label = shortened(entries["prefix"], 24).replace("-", "\N{NON-BREAKING HYPHEN}")
             label = label.replace("…", "\N{WORD JOINER}…\N{WORD JOINER}")
             kept = {"prefix": label, "facts": entries["facts"], "share": entries["share"].strip()}
