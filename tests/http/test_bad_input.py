@@ -116,7 +116,9 @@ async def test_a_url_is_text(client: nbhttp.AsyncHttpClient, url) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "text"), BAD_OPTIONS, ids=[str(o[0])[:60] for o in BAD_OPTIONS]
+    ("options", "kind", "text"),
+    BAD_OPTIONS,
+    ids=[f"{i}-{'-'.join(o[0])}" for i, o in enumerate(BAD_OPTIONS)],
 )
 async def test_bad_options_are_refused_before_sending(
     client: nbhttp.AsyncHttpClient, fault: FaultServer, options: dict, kind: type, text: str
@@ -168,7 +170,7 @@ async def test_a_bad_method_is_refused(
         ({"auth": 3}, TypeError),
         ({"retires": 3}, TypeError),
     ],
-    ids=str,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else value.__name__,
 )
 def test_bad_client_options_are_refused(options: dict, kind: type) -> None:
     """A client is not made from what cannot work, and the message holds no password."""

@@ -32,7 +32,7 @@ def test_the_documentation_has_the_table() -> None:
         {"transport": httpx.MockTransport(lambda _: httpx.Response(200))},
         {"mounts": {"all://": None}},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_what_direct_refuses(options: dict) -> None:
     """The message names the option and the way out; "auto" and "httpx" take it."""

@@ -65,7 +65,7 @@ def test_the_host_field(url: str, host: str) -> None:
         ({"content": io.BytesIO(b"abc")}, "3", None),
         ({}, "0", None),
     ],
-    ids=str,
+    ids=["bytes", "bytearray", "str", "json", "form", "data-str", "data-bytes", "file", "none"],
 )
 def test_a_body_is_framed_and_named(options: dict, length: str, kind: str | None) -> None:
     """Content-Length and Content-Type follow from the body."""
