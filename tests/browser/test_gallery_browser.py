@@ -74,7 +74,10 @@ def keep(page: Page, path: Path) -> None:
         ".map((e) => e.scrollHeight)) + 120"
     )
     page.set_viewport_size({"width": 1180, "height": min(height, 16_000)})
+    page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer').scrollTo(0, 0)")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(done))")
     page.screenshot(path=path)
+    page.set_viewport_size({"width": 1180, "height": 900})
 
 
 @pytest.fixture(scope="module", params=THEMES)

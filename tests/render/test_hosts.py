@@ -84,10 +84,10 @@ def test_ipython_in_a_terminal_is_coloured(tmp_path: object) -> None:
     environment = {**os.environ, "IPYTHONDIR": str(tmp_path), "TERM": "xterm-256color"}
     environment.pop("NO_COLOR", None)
     shown = run_in_terminal(code, environment)
-    assert "\x1b[1;32m200 <b>OK</b>␛[31m\x1b[0m" in shown
+    assert "\x1b[1;32m200 <b>OK</b>⟨ESC⟩[31m\x1b[0m" in shown
     assert "\x1b]0;" not in shown
     plain = run_in_terminal(code, {**environment, "NO_COLOR": "1"})
-    assert "200 <b>OK</b>␛[31m  G<E>T" in plain
+    assert "200 <b>OK</b>⟨ESC⟩[31m  G<E>T" in plain
     assert not re.search("\x1b\\[1;32m", plain)
 
 

@@ -67,9 +67,9 @@ def test_what_is_visible_stays(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("\x00", "␀"),
-        ("\x1b[31m", "␛[31m"),
-        ("\x7f\x85", "␡⟨U+0085⟩"),
+        ("\x00", "⟨NUL⟩"),
+        ("\x1b[31m", "⟨ESC⟩[31m"),
+        ("\x7f\x85", "⟨DEL⟩⟨U+0085⟩"),
         ("a\u202eb", "a⟨U+202E⟩b"),
         ("\ud800", "⟨U+D800⟩"),
         ("\U000e0041", "⟨U+E0041⟩"),

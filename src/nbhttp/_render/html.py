@@ -31,6 +31,10 @@ from nbhttp._render.units import seconds_text
 __all__ = ["card"]
 
 
+_LONG = "nbhttp-long"
+_WRAPPED_FROM = 36  # characters; a shorter cell stays on its line
+
+
 def card(blocks: Sequence[Block], theme: Theme) -> Tag:
     """Return the element that holds one output."""
     return tag("div", [_block(block) for block in blocks], classes=f"nbhttp-card nbhttp-{theme}")
@@ -112,7 +116,7 @@ def _more(text: str) -> Child:
 def _pairs(block: Pairs) -> Child:
     head = tag("tr", [tag("th", name, scope="col") for name in block.names])
     rows = [
-        tag("tr", tag("th", name, scope="row"), tag("td", tag("code", value)))
+        tag("tr", tag("th", name, scope="row"), tag("td", tag("code", value), classes=_LONG))
         for name, value in block.rows
     ]
     return _table(block.caption, head, rows, block.more)
@@ -140,7 +144,8 @@ def _column(column: Column) -> Tag:
 
 def _cell(span: Span, column: Column) -> Tag:
     content = _span(span) if span.role in {"dim", "constant"} else span.text
-    return tag("td", content, classes=_side(column))
+    is_long = len(span.text) > _WRAPPED_FROM
+    return tag("td", content, classes=_LONG if is_long else _side(column))
 
 
 def _side(column: Column) -> str:

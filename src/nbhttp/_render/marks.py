@@ -16,14 +16,16 @@ _UNSEEN = re.compile(
     "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
-_CONTROL_PICTURES = 0x2400  # U+2400 ␀ to U+241F ␟, in the order of the controls
+# By name, since few fonts have the control pictures of U+2400.
+_CONTROLS = """NUL SOH STX ETX EOT ENQ ACK BEL BS TAB LF VT FF CR SO SI
+DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US""".split()
 _MANY_ACCENTS = re.compile(
     "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4,}"
 )
 
 
 def visible(text: str, *, keep: str = "") -> str:
-    r"""Return `text` with every unseen character as a mark, `␛` or `⟨U+202E⟩`.
+    r"""Return `text` with every unseen character as a mark, `⟨ESC⟩` or `⟨U+202E⟩`.
 
     Args:
         text: Anything, lone surrogates included.
@@ -31,7 +33,7 @@ def visible(text: str, *, keep: str = "") -> str:
 
     Examples:
         >>> visible("\x1b[31mred\u202e")
-        '␛[31mred⟨U+202E⟩'
+        '⟨ESC⟩[31mred⟨U+202E⟩'
     """
     if text.isascii() and text.isprintable():
         return text
@@ -42,10 +44,8 @@ def visible(text: str, *, keep: str = "") -> str:
 def _mark(char: str) -> str:
     code = ord(char)
     if code < 0x20:
-        return chr(_CONTROL_PICTURES + code)
-    if code == 0x7F:
-        return "␡"
-    return f"⟨U+{code:04X}⟩"
+        return f"⟨{_CONTROLS[code]}⟩"
+    return "⟨DEL⟩" if code == 0x7F else f"⟨U+{code:04X}⟩"
 
 
 def _few_accents(match: re.Match[str]) -> str:

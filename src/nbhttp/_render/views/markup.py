@@ -234,7 +234,7 @@ def _text_lines(text: str) -> Iterator[str]:
             yield from _line(pieces)
             pieces = [_lead(token)]
         elif token.name in {"td", "th"} and token.kind == "close":
-            pieces.append("  ")
+            pieces.append(" | ")
     yield from _line(pieces)
 
 
@@ -251,6 +251,6 @@ def _lead(token: Token) -> str:
 
 
 def _line(pieces: list[str]) -> Iterator[str]:
-    line = " ".join("".join(pieces).split())
+    line = " ".join("".join(pieces).split()).strip("| ")
     if line.strip("#• "):
         yield line
