@@ -43,27 +43,28 @@ async def cross(loop: Any, function: Callable[[], Awaitable[T]]) -> T:
         RuntimeError: That loop has ended.
         BaseException: What the function raises; cancellation here is cancellation there.
     """
-    wake, wait = sleeper()
-    there = _There(loop, function, wake)
+    here_again = sleeper()
+    there = _There(loop, function, here_again.wake)
     call_threadsafe(loop, there.start)
     try:
-        await wait(None)
+        await here_again.wait()
     except BaseException:
         await _end(there)
         raise
-    return there.outcome()
+    value: T = there.outcome()
+    return value
 
 
 async def _end(there: "_There") -> None:
     """Cancel the other side, and give it a moment to end."""
     import anyio
 
-    wake, wait = sleeper()
-    there.wake = wake
+    here_again = sleeper()
+    there.wake = here_again.wake
     with contextlib.suppress(RuntimeError):  # its loop has ended
         call_threadsafe(there.loop, there.cancel)
         with anyio.CancelScope(shield=True), contextlib.suppress(TimeoutError):
-            await wait(_GRACE_S)
+            await here_again.wait(_GRACE_S)
 
 
 class _There:

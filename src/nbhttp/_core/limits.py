@@ -2,21 +2,10 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 
-from nbhttp._core.runtime import sleeper
+from nbhttp._core.runtime import Sleeper, sleeper
 
 __all__ = ["Gate"]
-
-
-class _Waiter:
-    """One call in the queue; `is_granted` changes only under the gate's lock."""
-
-    __slots__ = ("is_granted", "wake")
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self.wake = wake
-        self.is_granted = False
 
 
 class Gate:
@@ -40,7 +29,7 @@ class Gate:
         # middle of a locked line of the same thread.
         self._lock = threading.RLock()
         self._free = self.capacity
-        self._queue: OrderedDict[_Waiter, None] = OrderedDict()
+        self._queue: OrderedDict[Sleeper, None] = OrderedDict()
 
     @property
     def held(self) -> int:
@@ -69,15 +58,14 @@ class Gate:
         Raises:
             TimeoutError: The built-in one: no slot within `timeout`.
         """
-        wake, wait = sleeper()
-        waiter = _Waiter(wake)
+        waiter = sleeper()
         with self._lock:
             if self._free:
                 self._free -= 1
                 return
             self._queue[waiter] = None
         try:
-            await wait(timeout)
+            await waiter.wait(timeout)
         except BaseException:
             self._abandon(waiter)
             raise
@@ -91,16 +79,15 @@ class Gate:
                     self._free = min(self._free + 1, self.capacity)
                     return
                 waiter, _ = self._queue.popitem(last=False)
-                waiter.is_granted = True
             try:
                 waiter.wake()
             except RuntimeError:  # its loop is closed: nobody will use the slot
                 continue
             return
 
-    def _abandon(self, waiter: _Waiter) -> None:
+    def _abandon(self, waiter: Sleeper) -> None:
+        """Leave the queue; or, when it was left already, pass on the slot that was granted."""
         with self._lock:
-            self._queue.pop(waiter, None)
-            was_granted = waiter.is_granted
+            was_granted = self._queue.pop(waiter, self) is self
         if was_granted:
             self.release()

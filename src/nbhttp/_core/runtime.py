@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 __all__ = [
     "Ending",
+    "Sleeper",
     "at_end_of",
     "call_threadsafe",
     "current_loop",
@@ -145,53 +146,70 @@ def discard_transport(transport: Any) -> None:
             lose(None)
 
 
-Wake = Callable[[], None]
-Wait = Callable[[float | None], Awaitable[None]]
+class Sleeper(Protocol):
+    """One wait on one loop, ended from any thread."""
+
+    def wake(self) -> None:
+        """End the wait, from any thread.
+
+        Raises:
+            RuntimeError: The loop has ended.
+        """
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait for `wake`.
+
+        Raises:
+            TimeoutError: The built-in one: it did not come in time.
+        """
 
 
-def sleeper() -> tuple[Wake, Wait]:
-    """Return two functions: one to be called from any thread, and one to await that call.
-
-    `wake` raises RuntimeError when the loop has ended. `wait(seconds)` raises the built-in
-    TimeoutError when the call does not come in time.
-    """
+def sleeper() -> Sleeper:
+    """Return a sleeper for the running loop."""
     loop = current_loop()
-    return _asyncio_sleeper(loop) if is_asyncio(loop) else _trio_sleeper(loop)
+    return _AsyncioSleeper(loop) if is_asyncio(loop) else _TrioSleeper(loop)
 
 
-def _asyncio_sleeper(loop: asyncio.AbstractEventLoop) -> tuple[Wake, Wait]:
-    future: asyncio.Future[None] = loop.create_future()
+class _AsyncioSleeper:
+    __slots__ = ("_future", "_loop")
 
-    def finish() -> None:
-        if not future.done():
-            future.set_result(None)
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[None] = loop.create_future()
 
-    def wake() -> None:
-        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - documented for event loop authors; None instead of an exception
-            finish()
+    def wake(self) -> None:
+        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 - documented for event loop authors; None instead of an exception
+            self._finish()
         else:
-            loop.call_soon_threadsafe(finish)
+            self._loop.call_soon_threadsafe(self._finish)
 
-    async def wait(seconds: float | None) -> None:
+    def _finish(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self, seconds: float | None = None) -> None:
+        if seconds is None:
+            await self._future
+            return
         async with time_limit(seconds):
-            await future
-
-    return wake, wait
+            await self._future
 
 
-def _trio_sleeper(token: Any) -> tuple[Wake, Wait]:
-    import trio
+class _TrioSleeper:
+    __slots__ = ("_event", "_token")
 
-    event = trio.Event()
+    def __init__(self, token: Any) -> None:
+        import trio
 
-    def wake() -> None:
-        call_threadsafe(token, event.set)
+        self._token = token
+        self._event = trio.Event()
 
-    async def wait(seconds: float | None) -> None:
+    def wake(self) -> None:
+        call_threadsafe(self._token, self._event.set)
+
+    async def wait(self, seconds: float | None = None) -> None:
         async with time_limit(seconds):
-            await event.wait()
-
-    return wake, wait
+            await self._event.wait()
 
 
 class time_limit:  # noqa: N801 - used like a function, as asyncio.timeout is
