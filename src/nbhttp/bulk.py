@@ -3,7 +3,7 @@
 Knows no client: it gets a `fetch` function and is tested with a plain one.
 """
 
-import asyncio
+import contextlib
 import time
 from collections.abc import (
     AsyncIterable,
@@ -17,7 +17,9 @@ from collections.abc import (
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar, overload
 
-__all__ = ["BulkResult", "map_bounded"]
+import anyio
+
+__all__ = ["BulkResult", "Collected", "map_bounded"]
 
 
 class Outcome(Protocol):
@@ -86,6 +88,39 @@ class BulkResult(Sequence[R], Generic[R]):
         return f"<BulkResult {len(self):,} results: {good:,} ok, {bad:,} failed, {self.elapsed:.2f} s>"
 
 
+class Collected(Generic[R]):
+    """The results of a `map` that runs, as they come."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._results: dict[int, R] = {}
+
+    def add(self, index: int, result: R) -> None:
+        """Note the result of the item at `index`."""
+        self._results[index] = result
+
+    def in_order(self) -> BulkResult[R]:
+        """Return what has come, in the order of what was asked."""
+        return BulkResult(
+            (self._results[i] for i in sorted(self._results)),
+            time.perf_counter() - self._started,
+        )
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Leave what had come on the exception that ends the block: stopping loses nothing."""
+        try:
+            yield
+        except BaseException as exc:
+            exc.results = self.in_order()  # type: ignore[attr-defined] # documented on `map`
+            if self._results:
+                exc.add_note(
+                    f"{len(self._results):,} results had come: they are in this exception's "
+                    ".results (in a notebook: sys.last_value.results)"
+                )
+            raise
+
+
 Pull = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -95,6 +130,7 @@ async def map_bounded(
     *,
     concurrency: int,
     pull: Pull | None = None,
+    collected: "Collected[R] | None" = None,
 ) -> BulkResult[R]:
     """Fetch every item, at most `concurrency` at once.
 
@@ -106,13 +142,12 @@ async def map_bounded(
         concurrency: Workers, at least 1.
         pull: Runs a function where the iterable may be touched (the caller's thread or loop), and
             awaits what it returns; None runs it here.
+        collected: Gets the results as they come; None makes one.
 
     Raises:
-        BaseException: What `fetch` or the iterable raised, or cancellation; its attribute
-            `results` is a `BulkResult` of what had come by then.
+        BaseException: What `fetch` or the iterable raised, or cancellation.
     """
-    started = time.perf_counter()
-    results: dict[int, R] = {}
+    collected = Collected() if collected is None else collected
     source = _Source(items, pull)
 
     async def work() -> None:
@@ -120,52 +155,28 @@ async def map_bounded(
             index, item = await source.next()
             if item is _END:
                 return
-            results[index] = await fetch(item)
+            collected.add(index, await fetch(item))
 
-    try:
-        await _run_all(work, min(concurrency, source.size or concurrency))
-    except BaseException as exc:
-        _keep(exc, _in_order(results, started))
-        raise
-    return _in_order(results, started)
-
-
-def _in_order(results: dict[int, R], started: float) -> BulkResult[R]:
-    return BulkResult((results[i] for i in sorted(results)), time.perf_counter() - started)
-
-
-def _keep(exc: BaseException, results: BulkResult[Any]) -> None:
-    """Leave what had finished on the exception: stopping loses nothing."""
-    exc.results = results  # type: ignore[attr-defined] # documented on map_bounded
-    if len(results):
-        exc.add_note(
-            f"{len(results):,} results had come: they are in this exception's .results "
-            "(in a notebook: sys.last_value.results)"
-        )
+    await _run_all(work, min(concurrency, source.size or concurrency))
+    return collected.in_order()
 
 
 async def _run_all(work: Callable[[], Awaitable[None]], workers: int) -> None:
     """Run `workers` copies; the first exception ends the others and is raised as it is."""
-    tasks = [asyncio.ensure_future(work()) for _ in range(workers)]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    except BaseException:
-        await _cancel(tasks)
-        raise
-    failed = [task for task in done if not task.cancelled() and task.exception() is not None]
-    await _cancel(tasks)
-    if failed:
-        error = failed[0].exception()
-        assert error is not None  # noqa: S101 - chosen for it
-        raise error
-    if any(task.cancelled() for task in done):
-        raise asyncio.CancelledError
+    errors: list[Exception] = []
 
+    async def guarded() -> None:
+        try:
+            await work()
+        except Exception as exc:  # noqa: BLE001 - raised below, outside the task group's wrapping
+            errors.append(exc)
+            group.cancel_scope.cancel()
 
-async def _cancel(tasks: "list[asyncio.Future[None]]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    async with anyio.create_task_group() as group:
+        for _ in range(workers):
+            group.start_soon(guarded)
+    if errors:
+        raise errors[0]
 
 
 class _Source(Generic[Item]):
@@ -176,7 +187,7 @@ class _Source(Generic[Item]):
         self._count = 0
         self._held: Iterator[Item] = iter(())
         self._refill: Callable[[], Awaitable[list[Item]]] | None
-        self._lock = asyncio.Lock()
+        self._lock = anyio.Lock()
         if isinstance(items, list | tuple | range):
             self.size = max(len(items), 1)
             self._held = iter(items)

@@ -14,7 +14,7 @@ from nbhttp._core.request import Prepared, build, build_item, bulk_items
 from nbhttp._core.send import fetch
 from nbhttp._core.state import ClientState
 from nbhttp._core.streamface import AsyncStreams
-from nbhttp.bulk import BulkResult, map_bounded
+from nbhttp.bulk import BulkResult, Collected, map_bounded
 from nbhttp.downloads import (
     DEFAULT_CHUNK_SIZE,
     DownloadOptions,
@@ -186,14 +186,20 @@ class AsyncHttpClient(AsyncStreams):
             One result for each request, the failed ones included: `.ok`, `.failed`.
 
         Raises:
-            ConfigError: A request is wrong. What had come by then is in its `results`.
+            ConfigError: A request is wrong.
             TypeError: As `request`; or `requests` is one URL.
+            BaseException: Cancellation, and what the user's own code raises. Whatever is raised,
+                its attribute `results` is a `BulkResult` of what had come by then.
         """
         items = bulk_items(self._state.defaults, requests, concurrency)
-        if self._state.config.transport is not None or self._state.config.mounts:
-            # The user's own transports belong to the user's own loop.
-            return await self._map(items, concurrency, here)
-        return await on_private_loop(lambda caller: self._map(items, concurrency, caller))
+        collected: Collected[RequestResult] = Collected()
+        with collected.kept():
+            if self._state.config.transport is not None or self._state.config.mounts:
+                # The user's own transports belong to the user's own loop.
+                return await self._map(items, concurrency, collected, here)
+            return await on_private_loop(
+                lambda caller: self._map(items, concurrency, collected, caller)
+            )
 
     def stream(
         self, method: str, url: UrlTypes, **options: Unpack[StreamOptions]
@@ -331,7 +337,9 @@ class AsyncHttpClient(AsyncStreams):
         with state.in_flight(request):
             return await fetch(state, request, caller, watcher=_watcher(request))
 
-    async def _map(self, items: Any, concurrency: int, caller: Caller) -> BulkResult[RequestResult]:
+    async def _map(
+        self, items: Any, concurrency: int, collected: Collected[RequestResult], caller: Caller
+    ) -> BulkResult[RequestResult]:
         state = self._state
 
         async def send(item: Any) -> RequestResult:
@@ -340,7 +348,9 @@ class AsyncHttpClient(AsyncStreams):
 
         pull = None if caller is here else caller.run
         with state.in_flight("the map"):
-            return await map_bounded(items, send, concurrency=concurrency, pull=pull)
+            return await map_bounded(
+                items, send, concurrency=concurrency, pull=pull, collected=collected
+            )
 
     @contextlib.asynccontextmanager
     async def _stream_context(

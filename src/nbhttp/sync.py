@@ -19,24 +19,38 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Un
 from nbhttp._core.loopthread import outlet
 from nbhttp._core.request import build, bulk_items
 from nbhttp._core.streamface import SyncStreams
-from nbhttp.bulk import BulkResult
+from nbhttp.bulk import BulkResult, Collected
 from nbhttp.client import AsyncHttpClient
 from nbhttp.config import DEFAULT_CONCURRENCY
+from nbhttp.downloads import (
+    DEFAULT_CHUNK_SIZE,
+    DownloadOptions,
+    DownloadResult,
+    OnProgress,
+    SavePath,
+)
 from nbhttp.result import RequestResult
 from nbhttp.types import (
+    UNSET,
+    HeaderTypes,
     MapItem,
+    ParamTypes,
     RequestOptions,
     StreamOptions,
+    TimeoutTypes,
+    Unset,
     UrlTypes,
 )
 
 if TYPE_CHECKING:
-    from nbhttp._render.options import Display
+    from nbhttp._core.download_job import Job
     from nbhttp._core.synclive import SyncLiveResponse
+    from nbhttp._render.options import Display
 
 __all__ = [
     "HttpClient",
     "delete",
+    "download_file",
     "get",
     "head",
     "lines",
@@ -121,10 +135,40 @@ class HttpClient(SyncStreams):
         """Send many requests, `concurrency` at a time; see `AsyncHttpClient.map`."""
         client = self.aio
         items = bulk_items(client._state.defaults, requests, concurrency)  # noqa: SLF001 - the other half of one client
-        results: BulkResult[RequestResult] = outlet().call(
-            lambda caller: client._map(items, concurrency, caller)  # noqa: SLF001
-        )
+        collected: Collected[RequestResult] = Collected()
+        with collected.kept():
+            results: BulkResult[RequestResult] = outlet().call(
+                lambda caller: client._map(items, concurrency, collected, caller)  # noqa: SLF001
+            )
         return results
+
+    def download_file(
+        self,
+        url: UrlTypes,
+        save_path: SavePath,
+        *,
+        params: ParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        chunk_size: int = DEFAULT_CHUNK_SIZE,
+        on_progress: OnProgress | None = None,
+        **options: Unpack[DownloadOptions],
+    ) -> DownloadResult:
+        """Fetch a file, however often the connection breaks; see `AsyncHttpClient.download_file`.
+
+        Callbacks run in the calling thread.
+        """
+        job = self.aio._download_job(  # noqa: SLF001 - the other half of one client
+            url,
+            save_path,
+            params=params,
+            headers=headers,
+            timeout=timeout,
+            chunk_size=chunk_size,
+            on_progress=on_progress,
+            **options,
+        )
+        return _download(self.aio, job)
 
     @contextlib.contextmanager
     def stream(
@@ -163,6 +207,14 @@ def _send(
     send = client._send  # noqa: SLF001
     result: RequestResult = outlet().call(
         lambda caller: send(request, caller, keeps_cookies=keeps_cookies)
+    )
+    return result
+
+
+def _download(client: AsyncHttpClient, job: Job, *, keeps_cookies: bool = True) -> DownloadResult:
+    download = client._download  # noqa: SLF001 - the other half of one client
+    result: DownloadResult = outlet().call(
+        lambda caller: download(job, caller, keeps_cookies=keeps_cookies)
     )
     return result
 
@@ -241,6 +293,41 @@ class Options:
 
 
 options = Options()
+
+
+def download_file(
+    url: UrlTypes,
+    save_path: SavePath,
+    *,
+    params: ParamTypes | None = None,
+    headers: HeaderTypes | None = None,
+    timeout: TimeoutTypes | Unset = UNSET,
+    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    on_progress: OnProgress | None = None,
+    **options: Unpack[DownloadOptions],
+) -> DownloadResult:
+    """Fetch a file, however often the connection breaks; see `AsyncHttpClient.download_file`.
+
+    Examples:
+        >>> import nbhttp, tempfile
+        >>> from nbhttp.testing import DemoServer
+        >>> with DemoServer() as server, tempfile.TemporaryDirectory() as folder:
+        ...     d = nbhttp.download_file(server.url + "/files/small.bin", folder + "/")
+        ...     d.success, d.path.name
+        (True, 'small.bin')
+    """
+    client = _default_client()
+    job = client._download_job(  # noqa: SLF001 - the other half of one client
+        url,
+        save_path,
+        params=params,
+        headers=headers,
+        timeout=timeout,
+        chunk_size=chunk_size,
+        on_progress=on_progress,
+        **options,
+    )
+    return _download(client, job, keeps_cookies=False)
 
 
 def _of_default_client(method: Callable[Concatenate[SyncStreams, P], R]) -> Callable[P, R]:
