@@ -129,3 +129,61 @@ def test_a_waiter_whose_loop_has_ended_is_passed_over() -> None:
     loop.close()
     gate.release()
     assert gate.held == 0
+
+
+@pytest.mark.anyio
+async def test_slots_are_granted_up_to_the_capacity() -> None:
+    """As many slots as the capacity are granted at once, no more."""
+    gate = Gate(2)
+    assert [gate.try_acquire() for _ in range(3)] == [True, True, False]
+    assert gate.held == 2
+    gate.release()
+    assert gate.held == 1
+
+
+@pytest.mark.anyio
+async def test_threads_wait_in_one_line() -> None:
+    """Loops in several threads get the slots in the order in which they asked."""
+    gate = Gate(1)
+    gate.try_acquire()
+    order: list[int] = []
+
+    async def take(number: int) -> None:
+        await gate.acquire()
+        order.append(number)
+        gate.release()
+
+    threads = []
+    for number in range(6):
+        thread = threading.Thread(target=lambda n=number: asyncio.run(take(n)))
+        thread.start()
+        threads.append(thread)
+        await until(lambda number=number: gate.queued == number + 1)
+    gate.release()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert order == list(range(6))
+    assert gate.held == 0
+
+
+def test_a_release_after_a_fork_adds_no_slot() -> None:
+    """What was taken before `reset` and is released after it does not widen the gate."""
+    gate = Gate(2)
+    gate.try_acquire()
+    gate.reset()
+    gate.release()
+    assert gate.held == 0
+    assert [gate.try_acquire() for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.anyio
+async def test_ten_thousand_who_give_up_leave_nothing() -> None:
+    """10,000 that wait and are cancelled are gone from the queue."""
+    gate = Gate(1)
+    gate.try_acquire()
+    tasks = [asyncio.create_task(gate.acquire()) for _ in range(10_000)]
+    await until(lambda: gate.queued == 10_000)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert gate.queued == 0
