@@ -59,6 +59,7 @@ class Crew:
         self._wanted = wanted
         self._workers = 0
         self._failure: Exception | None = None
+        self._last_error: Exception | None = None
 
     async def run(self, live: "Live", first: Stream) -> None:
         """Fetch all that is missing, starting with an answer that is there.
@@ -75,8 +76,11 @@ class Crew:
                 group.start_soon(self._grow)
             else:
                 self._add(self._wanted - 1)
-        if self._failure is not None:
-            raise self._failure
+        failure = self._failure
+        if failure is None and self._streams.is_incomplete:
+            failure = self._last_error
+        if failure is not None:
+            raise failure
 
     def _add(self, number: int) -> None:
         for _ in range(number):
@@ -87,10 +91,21 @@ class Crew:
         self._group.start_soon(self._work, live, stream)
 
     async def _work(self, live: "Live | None", stream: Stream | None) -> None:
+        failures = 0
         try:
-            if live is not None and stream is not None:
-                await self._drain(live, stream)
-            await self._fetch_spans()
+            while failures < _FAILURES:
+                try:
+                    if await self._fetch_one(live, stream):
+                        return
+                    failures = 0
+                except NbhttpError as exc:
+                    if self._workers == 1:
+                        raise
+                    self._last_error = exc
+                    failures += 1
+                    longest = _DELAY_S * 2**failures
+                    await anyio.sleep(random.uniform(0, longest))  # noqa: S311 - spreads clients
+                live = stream = None
         except Exception as exc:  # noqa: BLE001 - raised by `run`, outside the group
             self._failure = self._failure or exc
             self._group.cancel_scope.cancel()
@@ -99,31 +114,18 @@ class Crew:
             if self._workers == 0:
                 self._group.cancel_scope.cancel()
 
-    async def _fetch_spans(self) -> None:
-        failures = 0
-        while failures < _FAILURES and (span := self._streams.take()) is not None:
-            before = self._streams.received
-            try:
-                opened = await self._open(span)
-                if opened is None:
-                    return
-                if not await self._drain(*opened):
-                    return
-                failures = 0
-            except NbhttpError:
-                if self._workers == 1:
-                    raise
-                failures = 0 if self._streams.received > before else failures + 1
-                await anyio.sleep(random.uniform(0, _DELAY_S * 2**failures))  # noqa: S311 - spreads clients
-
-    async def _drain(self, live: "Live", stream: Stream) -> bool:
-        """Fetch a span; False when this worker is to end."""
-        try:
-            await self._streams.drain(live, stream)
-        except NbhttpError:
-            if self._workers == 1:
-                raise
-        return not stream.is_retiring
+    async def _fetch_one(self, live: "Live | None", stream: Stream | None) -> bool:
+        """Fetch one span; whether this worker has no more to do."""
+        if live is None or stream is None:
+            span = self._streams.take()
+            if span is None:
+                return True
+            opened = await self._open(span)
+            if opened is None:
+                return True
+            live, stream = opened
+        await self._streams.drain(live, stream)
+        return stream.is_retiring
 
     async def _open(self, span: Span) -> "tuple[Live, Stream] | None":
         """Ask for a span; None when the server does not serve parts after all."""

@@ -221,7 +221,7 @@ class FileReceiver:
             await crew.run(answer.live, first)
         if streams.total is None:
             streams.total = sidecar.total = first.position
-        if streams.done.gaps(streams.total):
+        if streams.is_incomplete:
             raise ProtocolError("the connection closed early")
 
     def _make_stream(self, start: int, stop: int | None) -> Stream:

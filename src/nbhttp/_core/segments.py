@@ -107,6 +107,11 @@ class Streams:
         return len(self._active)
 
     @property
+    def is_incomplete(self) -> bool:
+        """Whether some of the file is missing, as far as its size is known."""
+        return self.total is not None and self.done.size < self.total
+
+    @property
     def done(self) -> Done:
         """What is in the file now."""
         return self._done.plus(stream.written for stream in self._active)
