@@ -85,7 +85,9 @@ class BulkResult(Sequence[R], Generic[R]):
     def __repr__(self) -> str:
         good = sum(1 for r in self._results if r)
         bad = len(self) - good
-        return f"<BulkResult {len(self):,} results: {good:,} ok, {bad:,} failed, {self.elapsed:.2f} s>"
+        return (
+            f"<BulkResult {len(self):,} results: {good:,} ok, {bad:,} failed, {self.elapsed:.2f} s>"
+        )
 
 
 class Collected(Generic[R]):

@@ -146,7 +146,9 @@ async def test_a_bad_item_of_a_generator_keeps_what_had_come(fault, client):
 async def test_cancelling_crosses_over_and_leaves_nothing(fault, client):
     """The requests end on the server too, and the client stays usable."""
     running = asyncio.create_task(client.map([f"{fault.url}/conn/stall?s=30"] * 8, concurrency=8))
-    while fault.stats()["main"]["requests"] < 8 if "main" in fault.stats() else len(paths(fault)) < 8:
+    while (
+        fault.stats()["main"]["requests"] < 8 if "main" in fault.stats() else len(paths(fault)) < 8
+    ):
         await asyncio.sleep(0.01)
     running.cancel()
     with pytest.raises(asyncio.CancelledError) as caught:
@@ -199,9 +201,7 @@ async def test_a_custom_transport_serves_on_the_callers_loop(anyio_backend):
         threads.add(threading.get_ident())
         return httpx.Response(200, json={"path": request.url.path})
 
-    async with nbhttp.AsyncHttpClient(
-        "http://h", transport=httpx.MockTransport(handle)
-    ) as client:
+    async with nbhttp.AsyncHttpClient("http://h", transport=httpx.MockTransport(handle)) as client:
         results = await client.map([f"/{n}" for n in range(5)])
     assert [r.json()["path"] for r in results] == [f"/{n}" for n in range(5)]
     assert threads == {here}

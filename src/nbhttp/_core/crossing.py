@@ -9,6 +9,7 @@ from sniffio import current_async_library_cvar
 
 from nbhttp._core.callers import AuthFlow, Caller, Here, here
 from nbhttp._core.runtime import call_threadsafe, current_loop, is_asyncio, sleeper
+from nbhttp._core.ticker import ticking
 
 if TYPE_CHECKING:
     import httpx
@@ -47,7 +48,8 @@ async def cross(loop: Any, function: Callable[[], Awaitable[T]]) -> T:
     there = _There(loop, function, here_again.wake)
     call_threadsafe(loop, there.start)
     try:
-        await here_again.wait()
+        with ticking(current_loop()):
+            await here_again.wait()
     except BaseException:
         await _end(there)
         raise

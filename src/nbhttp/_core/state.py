@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import copy
 import os
-import threading
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from itertools import count
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from nbhttp._core import events
 from nbhttp._core.engines import Engines
 from nbhttp._core.limits import Gate
 from nbhttp._core.request import Defaults
 from nbhttp._core.runtime import call_threadsafe, current_loop, is_asyncio
+from nbhttp._core.ticker import Ticker
 from nbhttp.config import ClientConfig
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["ClientState", "Flight"]
 
 _names = count(1)
-_TICK_S = 0.1
 
 
 class ClientState:
@@ -95,7 +94,7 @@ class Flight:
         self._all = all_flights
         self._what = what
         self._scope: Any = None
-        self._ticker: _Ticker | None = None
+        self._ticker: Ticker | None = None
         self._cancel_task: Callable[[], object] | None = None
         self.is_cancelled = False
 
@@ -104,7 +103,7 @@ class Flight:
         if is_asyncio(loop):
             task = asyncio.current_task()
             self._cancel_task = None if task is None else task.cancel
-            self._ticker = _Ticker.of(loop)
+            self._ticker = Ticker.of(loop)
             if self._ticker is not None:
                 self._ticker.begin()
         else:
@@ -176,41 +175,3 @@ def _watch_forks(state: ClientState) -> None:
 def _after_fork() -> None:
     for state in list(_states or ()):
         state.after_fork()
-
-
-class _Ticker:
-    """Wakes a foreign event loop ten times a second while calls are in flight on it.
-
-    ipykernel's handler for an interrupt marks the cell's task, but does not wake a loop that
-    sleeps in `select`: without a tick, a stop at 2 s ended a wait of 12 s at 12.3 s.
-    """
-
-    _of_loop: ClassVar[dict[int, _Ticker]] = {}
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._count = 0
-        self._handle: asyncio.TimerHandle | None = None
-
-    @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop) -> _Ticker | None:
-        """Return the loop's ticker; None where no signal arrives (not the main thread)."""
-        ticker = cls._of_loop.get(id(loop))
-        if ticker is not None and ticker.loop is loop:
-            return ticker
-        if threading.current_thread() is not threading.main_thread():
-            return None
-        cls._of_loop = {k: t for k, t in cls._of_loop.items() if not t.loop.is_closed()}
-        ticker = cls._of_loop[id(loop)] = cls(loop)
-        return ticker
-
-    def begin(self) -> None:
-        self._count += 1
-        if self._handle is None:
-            self._handle = self.loop.call_later(_TICK_S, self._tick)
-
-    def end(self) -> None:
-        self._count -= 1
-
-    def _tick(self) -> None:
-        self._handle = self.loop.call_later(_TICK_S, self._tick) if self._count > 0 else None
