@@ -19,6 +19,7 @@ from nbhttp.redaction import redact_text
 __all__ = ["Records", "Sheet", "find_records", "is_envelope", "read_sheet"]
 
 _LOOKED_AT = 2000  # rows that say which columns there are and of which types
+_TYPES_LOOKED_AT = 10_000  # rows of a list that is to be records
 _CARRIED = frozenset(
     "content data docs documents elements entries hits items list objects records results rows "
     "value values".split()
@@ -107,12 +108,7 @@ def is_envelope(document: Any, records: Records) -> bool:
 def _is_records(value: Any) -> bool:
     if not isinstance(value, list) or not value:
         return False
-    head = value[:100]
-    return (
-        all(type(row) is dict for row in head)
-        and any(head)
-        and (len(value) <= 100 or set(map(type, value)) == {dict})
-    )
+    return set(map(type, islice(value, _TYPES_LOOKED_AT))) == {dict} and any(value[:100])
 
 
 def _json_column(name: str, rows: Sequence[dict[str, Any]], limits: Limits) -> Column:
@@ -127,7 +123,7 @@ def _json_column(name: str, rows: Sequence[dict[str, Any]], limits: Limits) -> C
 
 
 def _json_cell(row: Any, name: str, limits: Limits) -> Span:
-    if name not in row:
+    if not isinstance(row, dict) or name not in row:
         return Span("", "dim")
     value = row[name]
     if isinstance(value, dict):

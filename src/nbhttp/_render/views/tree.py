@@ -18,7 +18,7 @@ __all__ = ["kind_of", "scalar", "tree", "value_under"]
 
 _NAMES = {dict: "object", list: "list", str: "text", int: "number", float: "number",
           bool: "boolean", type(None): "null"}  # fmt: skip
-_LOOKED_AT = 100_000  # items of a list whose types are compared
+_LOOKED_AT = 10_000  # items of a list whose types are compared
 _VISIBLE_AT_FIRST = 26  # rows of the tree before anything is unfolded by hand
 _MARGIN = 1024  # characters redacted beyond those shown: a secret may begin just before the cut
 _LONGEST_KEY = 200  # in a path; nobody copies more
