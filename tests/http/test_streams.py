@@ -584,6 +584,17 @@ async def test_an_endless_line_is_refused(client: AsyncHttpClient, scripted: Scr
     assert client._state.gate.held == 0
 
 
+async def test_a_bomb_of_one_line_is_refused(client: AsyncHttpClient, fault: FaultServer) -> None:
+    """A gibibyte without a line end, sent as a mebibyte, is an error at the limit."""
+    url = f"{fault.url}/bomb?size={1 << 30}"
+    for make in (client.lines, client.ndjson):
+        stream = make(url, max_line=1 << 20)
+        with pytest.raises((nbhttp.StreamError, nbhttp.DecodeError), match="1,048,576 bytes"):
+            await anext(stream)
+        assert stream.received < 2 << 20
+    assert client._state.gate.held == 0
+
+
 async def test_a_broken_line_is_not_given(client: AsyncHttpClient, scripted: ScriptedServer):
     """What the break cut off is no line."""
     url = scripted.play([HEAD + b"\r\n", chunk(b"whole\nhal")])

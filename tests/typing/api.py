@@ -17,6 +17,17 @@ async def use_async(client: nbhttp.AsyncHttpClient) -> None:
     async with client.stream("GET", "/big") as response:
         async for piece in response.aiter_bytes(65536):
             assert_type(piece, bytes)
+    async for chunk in client.stream_request("GET", "/big", 65536, timeout=5, json={"a": 1}):
+        assert_type(chunk, bytes)
+    async with client.lines("/log", errors="strict") as lines:
+        assert_type(lines.status_code, int | None)
+        assert_type(await anext(lines), str)
+    events = client.sse("/changes", last_event_id="7", max_events=3, json=True)
+    async for event in events:
+        assert_type(event, nbhttp.ServerSentEvent)
+    assert_type(events.last_event_id, str)
+    seen = await nbhttp.live(client.ndjson("/export", on_error="collect"), "table", last=5)
+    assert_type(seen.text, str)
 
 
 def use_sync(client: nbhttp.HttpClient) -> None:
@@ -26,6 +37,13 @@ def use_sync(client: nbhttp.HttpClient) -> None:
     with client.stream("GET", "/big") as response:
         for piece in response.iter_bytes():
             assert_type(piece, bytes)
+    with client.stream_request("GET", "/big", None, raw=True) as pieces:
+        for chunk in pieces:
+            assert_type(chunk, bytes)
+    for line in nbhttp.lines("https://example.org", encoding="latin-1"):
+        assert_type(line, str)
+    assert_type(next(client.sse("/changes")), nbhttp.ServerSentEvent)
+    assert_type(nbhttp.live(nbhttp.ndjson("https://example.org")).number, int)
 
 
 async def answer() -> int:
