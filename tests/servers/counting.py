@@ -31,6 +31,7 @@ class CountingServer:
         self.url = ""
         self.open = self.opened = self.in_flight = self.max_in_flight = 0
         self.requests: list[str] = []
+        self.transports: set[asyncio.Transport] = set()
         self._changed = threading.Condition()
 
     def reset(self) -> None:
@@ -64,6 +65,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.server.transports.add(transport)
         with self.server.changing():
             self.server.open += 1
             self.server.opened += 1
@@ -71,6 +73,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.timer is not None:
             self.timer.cancel()
+        self.server.transports.discard(self.transport)
         with self.server.changing():
             self.server.open -= 1
             if self.is_busy:
@@ -158,6 +161,10 @@ def running_counting_server() -> Iterator[CountingServer]:
         ready.set()
         async with listener:
             await stopped.wait()
+            for transport in list(server.transports):
+                transport.abort()
+            while server.transports:
+                await asyncio.sleep(0)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), name="counting-server")
     thread.start()

@@ -36,9 +36,11 @@ class Caller(Protocol):
 
     def iterate(self, source: "Iterable[bytes] | AsyncIterable[bytes]") -> AsyncIterator[bytes]:
         """Yield the pieces of a request body."""
+        ...
 
     def auth_flow(self, auth: "httpx.Auth", request: "httpx.Request") -> AuthFlow:
         """Start `auth` on `request`."""
+        ...
 
 
 class Here:
