@@ -186,6 +186,12 @@ async def test_the_number_of_failures_in_a_row_is_bounded(
     with pytest.raises(nbhttp.StatusError, match="503"):
         await anext(stream)
     assert len(scripted.heads) == 3
+    url = scripted.play([events_head(), b"retry: 0\n\n" + event(1)], [])
+    stream = client.sse(url, reconnect=1)
+    assert (await anext(stream)).data == "event 1"
+    with pytest.raises(nbhttp.StreamError, match="the stream broke after 31 bytes") as caught:
+        await anext(stream)
+    assert str(caught.value).count(url) == 1
 
 
 async def test_a_refusal_on_the_way_is_raised(client: AsyncHttpClient, scripted: ScriptedServer):
@@ -269,6 +275,29 @@ async def test_a_wait_can_be_ended(client: AsyncHttpClient, scripted: ScriptedSe
         await data(client.sse(url))
     assert scope.cancelled_caught
     assert client._state.gate.held == 0
+
+
+async def test_closing_ends_a_wait(client: AsyncHttpClient, scripted: ScriptedServer) -> None:
+    """A task that waits to reconnect comes to its end when the stream is closed elsewhere."""
+    url = scripted.play([events_head(), b"retry: 3600000\n\n" + event(1)])
+    stream = client.sse(url)
+    assert (await anext(stream)).data == "event 1"
+
+    async def close() -> None:
+        await anyio.sleep(0.1)
+        await stream.aclose()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(close)
+        assert await data(stream) == []
+
+
+async def test_an_id_can_be_taken_back(client: AsyncHttpClient, scripted: ScriptedServer) -> None:
+    """An empty ID resets the place: the next connection names none, not the first one again."""
+    url = scripted.play([events_head(), b"retry: 0\n\nid\ndata: x\n\n"], [GONE])
+    assert await data(client.sse(url, last_event_id="5")) == ["x"]
+    assert scripted.field(0, "last-event-id") == "5"
+    assert scripted.field(1, "last-event-id") is None
 
 
 async def test_an_id_that_no_field_can_hold_is_not_sent(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
 from nbhttp._core import reconnect as reconnecting
 from nbhttp._core.request import Prepared, raw_headers
+from nbhttp._core.runtime import Sleeper, sleeper
 from nbhttp._core.stream import Stream, StreamCall, checked_count, stream_request
 from nbhttp._json import JsonError, loads
 from nbhttp.errors import (
@@ -69,6 +69,7 @@ class EventStream(Stream[ServerSentEvent]):
         self._is_within_event = False
         self._verdict = "read"
         self._opened = 0
+        self._sleeper: Sleeper | None = None  # the pause under way, or the last one
 
     @property
     def last_event_id(self) -> str:
@@ -94,9 +95,16 @@ class EventStream(Stream[ServerSentEvent]):
         """Note that the consumer has this event."""
         self._given_id = event.id
 
+    async def aclose(self) -> None:
+        """Close the connection, and end a pause before the next; again does nothing."""
+        await super().aclose()
+        if self._sleeper is not None:
+            self._sleeper.wake()
+
     async def _connect(self) -> None:
         self._received_before = self.received
-        call = self._call = StreamCall(self._state, self._continued(), self.caller)
+        call = StreamCall(self._state, self._continued(), self.caller)
+        self._call = call
         head = await call.open(piece_size=self._piece_size)
         content_type = self.headers.get("content-type", "")
         self._verdict = reconnecting.judge(head.status, content_type, is_first=not self._opened)
@@ -118,11 +126,13 @@ class EventStream(Stream[ServerSentEvent]):
 
     def _continued(self) -> Prepared:
         """Return the request with the last event ID that has come whole."""
-        value = self._known_id.encode()
-        if not value or _CONTROL.search(value):  # no field can hold it
+        if self._call is None:
             return self._request
         headers = [f for f in self._request.headers if f[0].lower() != b"last-event-id"]
-        return replace(self._request, headers=[*headers, (b"Last-Event-ID", value)])
+        value = self._known_id.encode()
+        if value and not _CONTROL.search(value):  # else no field can hold it
+            headers.append((b"Last-Event-ID", value))
+        return replace(self._request, headers=headers)
 
     async def _pull(self) -> list[ServerSentEvent]:
         while self._left:
@@ -211,8 +221,9 @@ class EventStream(Stream[ServerSentEvent]):
             random.random(),  # noqa: S311 - spreads clients, guards nothing
             retry_after_s,
         )
-        with self._state.in_flight(self._request):
-            await anyio.sleep(seconds)
+        self._sleeper = sleeper()
+        with self._state.in_flight(self._request), contextlib.suppress(TimeoutError):
+            await self._sleeper.wait(seconds)
 
 
 def _with_json(event: ServerSentEvent, number: int) -> ServerSentEvent:

@@ -1,4 +1,4 @@
-"""Bodies that are read while they come: bytes, lines, NDJSON records and Server-Sent Events.
+"""Bodies that are read while they come: bytes, lines and NDJSON records.
 
 A stream takes one batch after the other: what the next piece of the body completes. Items are
 handed out from the batch at hand, so nothing is awaited between them, no time limit and no cancel
@@ -8,7 +8,6 @@ itself reads ahead, up to a mebibyte.)
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from types import TracebackType
@@ -46,14 +45,12 @@ __all__ = ["ByteStream", "LineStream", "NdjsonStream", "Stream", "StreamCall"]
 T = TypeVar("T")
 
 _END = object()
-_DONE = "[DONE]"  # what the APIs of language models end with
 _PIECE = 128 * 1024  # decoded at once: a few bytes may make a large object
 _BREATH = 1024 * 1024  # taken without waiting before others get a turn
 _MOST_OF_ERROR = 64 * 1024
 _ERROR_BODY_S = 5.0
 _SMALL_CHUNK = 4096
 _NO_BODY = frozenset({204, 304})
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class StreamCall:
@@ -477,6 +474,8 @@ class Stream(Generic[T]):
             error = StreamError(
                 f"the stream broke after {self.received:,} bytes: {exc.message}",
                 received=self.received,
+                method=exc.method,
+                url=exc.url,
                 hint=hint,
             )
         self._call.locate(error)
