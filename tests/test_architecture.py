@@ -13,21 +13,22 @@ PACKAGE = Path(nbhttp.__file__).parent
 LAYERS = [
     ["__main__", "_pytest", "widgets", "magics", "sync", "sync_tasks", "testing", "_demo"],
     ["client"],
-    ["bulk", "pagination", "formats"],
+    ["bulk", "download_batch", "pagination", "formats"],
     ["_core", "_engines"],
-    ["result", "tasks", "_tasks", "streaming", "integrations"],
-    ["secrets", "config", "errors", "types", "_json", "_charset", "_explain"],
+    ["result", "downloads", "tasks", "_tasks", "streaming", "integrations"],
+    ["secrets", "config", "errors", "types", "_json", "_charset", "_explain", "_credentials"],
     ["redaction"],
 ]
 # They hang on the side: they listen to the core and show results.
 SIDE = {"logs", "progress", "_render"}
 SIDE_MAY_IMPORT = {
-    "result", "redaction", "errors", "types", "config", "integrations", "formats", "streaming",
+    "result", "downloads", "redaction", "errors", "types", "config", "integrations", "formats", "streaming",
     "_json", "_charset", "_explain", "_core.events", "_engines.base", "tasks",
 } | SIDE  # fmt: skip
 # What reaches up or sideways, late (inside a function), each with its reason.
 LATE = {
     ("result", "_render"),  # the notebook's representation
+    ("downloads", "_render"),
     ("client", "_render"),
     ("client", "progress"),  # when a bar is wanted
     ("sync", "_render"),

@@ -6,14 +6,21 @@ import nbhttp
 
 PUBLIC = """
 AnyioTaskManager
+AsyncDownloadManyResult
 AsyncHttpClient
 Attempt
 BodyTooLargeError
 BulkResult
+ChangedError
+ChecksumError
 ConfigError
 ConnectError
 DecodeError
+DownloadError
+DownloadManyResult
+DownloadResult
 HttpClient
+LockedError
 LoggerManager
 MissingExtraError
 NbhttpError
@@ -30,10 +37,13 @@ TaskManager
 TimeoutError
 Timing
 TooManyRedirectsError
+TruncatedError
 UnexpectedContentTypeError
 basic
 bearer
 delete
+download_file
+download_many
 get
 head
 lines

@@ -10,11 +10,17 @@ if TYPE_CHECKING:
     from nbhttp import redaction
     from nbhttp.bulk import BulkResult
     from nbhttp.client import AsyncHttpClient
+    from nbhttp.download_batch import AsyncDownloadManyResult, DownloadManyResult
+    from nbhttp.downloads import DownloadResult
     from nbhttp.errors import (
         BodyTooLargeError,
+        ChangedError,
+        ChecksumError,
         ConfigError,
         ConnectError,
         DecodeError,
+        DownloadError,
+        LockedError,
         MissingExtraError,
         NbhttpError,
         ProtocolError,
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
         StreamError,
         TimeoutError,
         TooManyRedirectsError,
+        TruncatedError,
         UnexpectedContentTypeError,
     )
     from nbhttp.logs import LoggerManager
@@ -33,6 +40,8 @@ if TYPE_CHECKING:
     from nbhttp.sync import (
         HttpClient,
         delete,
+        download_file,
+        download_many,
         get,
         head,
         lines,
@@ -54,11 +63,17 @@ __version__ = "0.1.0"
 _HOMES = {
     "nbhttp.bulk": ("BulkResult",),
     "nbhttp.client": ("AsyncHttpClient",),
+    "nbhttp.download_batch": ("AsyncDownloadManyResult", "DownloadManyResult"),
+    "nbhttp.downloads": ("DownloadResult",),
     "nbhttp.errors": (
         "BodyTooLargeError",
+        "ChangedError",
+        "ChecksumError",
         "ConfigError",
         "ConnectError",
         "DecodeError",
+        "DownloadError",
+        "LockedError",
         "MissingExtraError",
         "NbhttpError",
         "ProtocolError",
@@ -67,6 +82,7 @@ _HOMES = {
         "StreamError",
         "TimeoutError",
         "TooManyRedirectsError",
+        "TruncatedError",
         "UnexpectedContentTypeError",
     ),
     "nbhttp.logs": ("LoggerManager",),
@@ -77,6 +93,8 @@ _HOMES = {
     "nbhttp.sync": (
         "HttpClient",
         "delete",
+        "download_file",
+        "download_many",
         "get",
         "head",
         "lines",
@@ -116,14 +134,21 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "AnyioTaskManager",
+    "AsyncDownloadManyResult",
     "AsyncHttpClient",
     "Attempt",
     "BodyTooLargeError",
     "BulkResult",
+    "ChangedError",
+    "ChecksumError",
     "ConfigError",
     "ConnectError",
     "DecodeError",
+    "DownloadError",
+    "DownloadManyResult",
+    "DownloadResult",
     "HttpClient",
+    "LockedError",
     "LoggerManager",
     "MissingExtraError",
     "NbhttpError",
@@ -140,10 +165,13 @@ __all__ = [
     "TimeoutError",
     "Timing",
     "TooManyRedirectsError",
+    "TruncatedError",
     "UnexpectedContentTypeError",
     "basic",
     "bearer",
     "delete",
+    "download_file",
+    "download_many",
     "get",
     "head",
     "lines",

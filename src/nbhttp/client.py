@@ -15,8 +15,10 @@ from nbhttp._core.send import fetch
 from nbhttp._core.state import ClientState
 from nbhttp._core.streamface import AsyncStreams
 from nbhttp.bulk import BulkResult, Collected, map_bounded
+from nbhttp.download_batch import AsyncDownloadManyResult
 from nbhttp.downloads import (
     DEFAULT_CHUNK_SIZE,
+    DEFAULT_DOWNLOADS,
     DownloadOptions,
     DownloadResult,
     OnProgress,
@@ -36,9 +38,13 @@ from nbhttp.types import (
 )
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
     from nbhttp._core.download_job import Job
     from nbhttp._core.live import LiveResponse
     from nbhttp._core.uploading import UploadWatcher
+    from nbhttp.download_batch import Plan
 
 __all__ = ["AsyncHttpClient"]
 
@@ -279,6 +285,54 @@ class AsyncHttpClient(AsyncStreams):
         )
         return await self._on_bulk_loop(lambda caller: self._download(job, caller))
 
+    async def download_many(
+        self,
+        items: Any,
+        directory: str | os.PathLike[str],
+        *,
+        concurrency: int = DEFAULT_DOWNLOADS,
+        manifest: bool | str | os.PathLike[str] = True,
+        headers: HeaderTypes | None = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        **options: Unpack[DownloadOptions],
+    ) -> AsyncDownloadManyResult:
+        """Fetch many files into one directory; running it again fetches what is missing or failed.
+
+        Args:
+            items: URLs, `(url, name)` pairs, mappings with `url` and, as wanted, `name`,
+                `checksum` and `headers`, or a DataFrame with such columns. The same URL twice is
+                fetched once. Without a name the URL's path gives it, made safe; a number is added
+                where two would be the same.
+            directory: Made when it does not exist.
+            concurrency: Downloads under way at once; `max_connections` bounds it too.
+            manifest: Where it is kept what was fetched, from where, with which SHA-256: True is
+                `.nbhttp-manifest.jsonl` in the directory, False keeps none. A file that the
+                manifest vouches for is not asked for again.
+            headers: Of every request; see `request`.
+            timeout: As `download_file`.
+            **options: As `download_file`.
+
+        Returns:
+            A result for each item, in order, the failed ones included: `.failed`,
+            `await result.retry_failed()`, `.to_pandas()`.
+
+        Raises:
+            ConfigError: An item, an option or the directory is wrong, or two items ask for one
+                name; nothing was sent.
+            TypeError: `items` is one URL, or an option has the wrong type; nothing was sent.
+        """
+        plan = self._batch_plan(
+            items, directory, concurrency, manifest, headers, {"timeout": timeout, **options}
+        )
+
+        async def run(before: Sequence[DownloadResult] = ()) -> AsyncDownloadManyResult:
+            results, elapsed = await self._on_bulk_loop(
+                lambda caller: self._download_batch(plan, caller, before)
+            )
+            return AsyncDownloadManyResult(results, elapsed, manifest=plan.manifest_path, retry=run)
+
+        return await run()
+
     # Life
 
     async def aclose(self) -> None:
@@ -314,6 +368,56 @@ class AsyncHttpClient(AsyncStreams):
 
         display = as_display(progress, for_download)
         return make_job(self._state.defaults, url, save_path, display=display, **options)
+
+    def _batch_plan(
+        self,
+        items: Any,
+        directory: str | os.PathLike[str],
+        concurrency: int,
+        manifest: bool | str | os.PathLike[str],
+        headers: HeaderTypes | None,
+        options: dict[str, Any],
+    ) -> Plan:
+        from functools import partial
+
+        from nbhttp._core.reporting import as_display
+        from nbhttp.download_batch import make_plan
+        from nbhttp.progress import for_downloads
+
+        progress = options.pop("progress", True)
+        as_display(progress, for_downloads)  # refuses what is wrong
+        return make_plan(
+            self._state.defaults,
+            items,
+            directory,
+            concurrency=concurrency,
+            manifest=manifest,
+            make_display=partial(as_display, progress, for_downloads),
+            headers=headers,
+            options=options,
+        )
+
+    async def _download_batch(
+        self,
+        plan: Plan,
+        caller: Caller,
+        before: Sequence[DownloadResult],
+        *,
+        keeps_cookies: bool = True,
+    ) -> tuple[list[DownloadResult], float]:
+        from nbhttp._core.download import download
+        from nbhttp.download_batch import Batch
+
+        state = self._state if keeps_cookies else self._state.with_fresh_cookies()
+        batch = Batch(
+            plan,
+            lambda job: download(state, job, caller),
+            caller=caller,
+            hub=state.events,
+            client=state.name,
+        )
+        with state.in_flight("download_many"):
+            return await batch.run(before)
 
     async def _download(
         self, job: Job, caller: Caller, *, keeps_cookies: bool = True

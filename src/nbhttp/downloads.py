@@ -19,7 +19,7 @@ __all__ = ["DownloadOptions", "DownloadResult", "OnProgress", "SavePath"]
 DEFAULT_CHUNK_SIZE = 1024 * 1024
 DEFAULT_MAX_ATTEMPTS = 5
 DEFAULT_LOCK_TIMEOUT_S = 60.0
-DEFAULT_CONCURRENCY = 16
+DEFAULT_DOWNLOADS = 16
 
 SavePath: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 OnProgress: TypeAlias = Callable[[int, int | None], object]

@@ -22,8 +22,10 @@ from nbhttp._core.streamface import SyncStreams
 from nbhttp.bulk import BulkResult, Collected
 from nbhttp.client import AsyncHttpClient
 from nbhttp.config import DEFAULT_CONCURRENCY
+from nbhttp.download_batch import DownloadManyResult
 from nbhttp.downloads import (
     DEFAULT_CHUNK_SIZE,
+    DEFAULT_DOWNLOADS,
     DownloadOptions,
     DownloadResult,
     OnProgress,
@@ -43,14 +45,19 @@ from nbhttp.types import (
 )
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
     from nbhttp._core.download_job import Job
     from nbhttp._core.synclive import SyncLiveResponse
     from nbhttp._render.options import Display
+    from nbhttp.download_batch import Plan
 
 __all__ = [
     "HttpClient",
     "delete",
     "download_file",
+    "download_many",
     "get",
     "head",
     "lines",
@@ -170,6 +177,22 @@ class HttpClient(SyncStreams):
         )
         return _download(self.aio, job)
 
+    def download_many(
+        self,
+        items: Any,
+        directory: str | os.PathLike[str],
+        *,
+        concurrency: int = DEFAULT_DOWNLOADS,
+        manifest: bool | str | os.PathLike[str] = True,
+        headers: HeaderTypes | None = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        **options: Unpack[DownloadOptions],
+    ) -> DownloadManyResult:
+        """Fetch many files into one directory; see `AsyncHttpClient.download_many`."""
+        given = {"timeout": timeout, **options}
+        plan = self.aio._batch_plan(items, directory, concurrency, manifest, headers, given)  # noqa: SLF001 - the other half of one client
+        return _download_batch(self.aio, plan)
+
     @contextlib.contextmanager
     def stream(
         self, method: str, url: UrlTypes, **options: Unpack[StreamOptions]
@@ -217,6 +240,20 @@ def _download(client: AsyncHttpClient, job: Job, *, keeps_cookies: bool = True) 
         lambda caller: download(job, caller, keeps_cookies=keeps_cookies)
     )
     return result
+
+
+def _download_batch(
+    client: AsyncHttpClient, plan: Plan, *, keeps_cookies: bool = True
+) -> DownloadManyResult:
+    download = client._download_batch  # noqa: SLF001 - the other half of one client
+
+    def run(before: Sequence[DownloadResult] = ()) -> DownloadManyResult:
+        results, elapsed = outlet().call(
+            lambda caller: download(plan, caller, before, keeps_cookies=keeps_cookies)
+        )
+        return DownloadManyResult(results, elapsed, manifest=plan.manifest_path, retry=run)
+
+    return run()
 
 
 # Module level: one client for the process; connections are shared, cookies are not kept.
@@ -351,6 +388,33 @@ stream_request = _of_default_client(SyncStreams.stream_request)
 lines = _of_default_client(SyncStreams.lines)
 ndjson = _of_default_client(SyncStreams.ndjson)
 sse = _of_default_client(SyncStreams.sse)
+
+
+def download_many(
+    items: Any,
+    directory: str | os.PathLike[str],
+    *,
+    concurrency: int = DEFAULT_DOWNLOADS,
+    manifest: bool | str | os.PathLike[str] = True,
+    headers: HeaderTypes | None = None,
+    timeout: TimeoutTypes | Unset = UNSET,
+    **options: Unpack[DownloadOptions],
+) -> DownloadManyResult:
+    """Fetch many files into one directory; see `AsyncHttpClient.download_many`.
+
+    Examples:
+        >>> import nbhttp, tempfile
+        >>> from nbhttp.testing import DemoServer
+        >>> with DemoServer() as server, tempfile.TemporaryDirectory() as folder:
+        ...     urls = [f"{server.url}/files/{name}.bin" for name in ("a", "b")]
+        ...     d = nbhttp.download_many(urls, folder, progress=False)
+        ...     [file.path.name for file in d.ok]
+        ['a.bin', 'b.bin']
+    """
+    client = _default_client()
+    given = {"timeout": timeout, **options}
+    plan = client._batch_plan(items, directory, concurrency, manifest, headers, given)  # noqa: SLF001 - the other half of one client
+    return _download_batch(client, plan, keeps_cookies=False)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -80,9 +80,8 @@ class _Download:
         self._started = time.perf_counter()
         self._url = redact_url(job.request.url.text)
         self._identity = Identity(job.request.url.text)
-        self._reporter = Reporter(
-            state.events, state.name, self._url, caller, job.on_progress, job.display
-        )
+        hub = job.hub or state.events
+        self._reporter = Reporter(hub, state.name, self._url, caller, job.on_progress, job.display)
         self._asker = Asker(state, job.request, caller, flight)
         self._tally = Tally()
         self._file: FileReceiver | None = None

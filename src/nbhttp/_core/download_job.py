@@ -16,9 +16,10 @@ from nbhttp.downloads import (
 from nbhttp.errors import ConfigError
 
 if TYPE_CHECKING:
+    from nbhttp._core.events import EventHub
     from nbhttp._core.request import Defaults
 
-__all__ = ["Job", "make_job"]
+__all__ = ["Job", "check_count", "make_job"]
 
 MAX_SEGMENTS = 32
 _SET_BY_US = frozenset({b"range", b"if-range", b"if-none-match", b"if-modified-since"})
@@ -31,6 +32,7 @@ class Job:
     Attributes:
         segments: None is "auto".
         hashes_sha256: Whether the SHA-256 is wanted although nothing is compared with it.
+        hub: Hears its events; None is the client's.
     """
 
     request: Prepared
@@ -45,6 +47,7 @@ class Job:
     on_progress: OnProgress | None = None
     display: Display | None = None
     hashes_sha256: bool = False
+    hub: "EventHub | None" = None
 
 
 def make_job(
@@ -78,10 +81,10 @@ def make_job(
         checksum=parse_checksum(checksum),
         overwrite=overwrite,
         segments=_checked_segments(segments),
-        max_attempts=_checked_count("max_attempts", max_attempts),
+        max_attempts=check_count("max_attempts", max_attempts),
         lock_timeout=_checked_seconds("lock_timeout", lock_timeout),
         keep_mtime=keep_mtime,
-        chunk_size=_checked_count("chunk_size", chunk_size),
+        chunk_size=check_count("chunk_size", chunk_size),
         on_progress=on_progress,
         display=display,
         hashes_sha256=hashes_sha256,
@@ -112,7 +115,13 @@ def _checked_segments(segments: Any) -> int | None:
     return int(segments)
 
 
-def _checked_count(name: str, value: Any) -> int:
+def check_count(name: str, value: Any) -> int:
+    """Return a whole number of at least 1.
+
+    Raises:
+        ConfigError: It is less.
+        TypeError: It is no whole number.
+    """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} takes a whole number, not {value!r}")
     if value < 1:

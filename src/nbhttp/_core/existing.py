@@ -52,7 +52,8 @@ class Existing:
         """Whether it has this digest."""
         if not self.path.is_file():
             return False
-        self.is_verified = checksum.matches(hash_file(self.path, checksum.algorithm))
+        digests = hash_file(self.path, checksum.algorithm)
+        self.is_verified = checksum.matches(digests[checksum.algorithm])
         return self.is_verified
 
     def difference(self, facts: Facts) -> str | None:

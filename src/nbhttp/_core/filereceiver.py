@@ -17,7 +17,7 @@ from nbhttp._core.crew import LEAST_BYTES, Crew
 from nbhttp._core.digests import Checksum, Hashes, stated_digests
 from nbhttp._core.download_job import Job
 from nbhttp._core.filesink import FileSink
-from nbhttp._core.hashing import FollowingHash
+from nbhttp._core.hashing import FollowingHash, hash_file
 from nbhttp._core.partfile import Identity, Part, Sidecar, Validators
 from nbhttp._core.ranges import Range
 from nbhttp._core.receiving import Tally, check_digests, decoder_for
@@ -326,10 +326,14 @@ class FileReceiver:
             await _in_thread(partial(part.open, sidecar, keep=True))
         expected = self._expected(self._facts)
         self._start_hashing(expected)
+        algorithms = self._algorithms(expected)
         if self._hash is not None:
             self._tally.digests = await self._hash.digests(size)
             self._hash = None
-            self._check(expected)
+        elif algorithms:
+            hashed = partial(hash_file, part.path, *algorithms)
+            self._tally.digests = await _in_thread(hashed)
+        self._check(expected)
         await self._name(size, sidecar.validators)
 
     def _check(self, expected: Sequence[Checksum]) -> None:
@@ -387,7 +391,8 @@ class FileReceiver:
 
     def _start_hashing(self, expected: Sequence[Checksum]) -> None:
         algorithms = self._algorithms(expected)
-        if algorithms and self._hash is None:
+        is_small = self._tally.total is not None and self._tally.total < MIN_SPLIT_BYTES
+        if algorithms and self._hash is None and not is_small:
             self._hash = FollowingHash(self._held.path, algorithms)
 
     def _stop_hashing(self) -> None:

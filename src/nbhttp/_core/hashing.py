@@ -7,20 +7,20 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from nbhttp._core.digests import Hashes, new_hash
+from nbhttp._core.digests import Hashes
 
 __all__ = ["FollowingHash", "hash_file"]
 
 _READ_BYTES = 1024 * 1024
 
 
-def hash_file(path: Path, algorithm: str) -> bytes:
-    """Return the digest of a file; blocking."""
-    hasher = new_hash(algorithm)
+def hash_file(path: Path, *algorithms: str) -> dict[str, bytes]:
+    """Return the digests of a file; blocking."""
+    hashes = Hashes(algorithms)
     with path.open("rb", buffering=0) as file:
         while piece := file.read(_READ_BYTES):
-            hasher.update(piece)
-    return bytes(hasher.digest())
+            hashes.update(piece)
+    return hashes.digests()
 
 
 class FollowingHash:

@@ -13,7 +13,7 @@ from nbhttp._core.callers import Caller
 from nbhttp.downloads import OnProgress
 from nbhttp.errors import ConfigError
 
-__all__ = ["Display", "Reporter", "Watched", "as_display"]
+__all__ = ["Display", "Reporter", "Watched", "as_display", "report_failure"]
 
 _PERIOD_S = 0.1
 _numbers = count(1)
@@ -219,17 +219,18 @@ class Reporter:
             await self._caller.run(callback, received, total)  # type: ignore[arg-type] # not None here
         except Exception as exc:  # noqa: BLE001 - a callback must not harm the file
             self._on_progress = None
-            _report(callback, exc)
+            report_failure(callback, exc)
 
     async def _show(self, method: Callable[[Any], object], event: object) -> None:
         try:
             await self._caller.run(method, event)
         except Exception as exc:  # noqa: BLE001 - a display must not harm the file
             self._display = None
-            _report(method, exc)
+            report_failure(method, exc)
 
 
-def _report(what: Any, exc: Exception) -> None:
+def report_failure(what: Any, exc: Exception) -> None:
+    """Log once that the user's own code failed while it was told of progress."""
     from nbhttp.redaction import redact_text
 
     name = getattr(what, "__qualname__", repr(what))

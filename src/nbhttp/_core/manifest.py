@@ -1,0 +1,142 @@
+"""What a `download_many` has fetched: JSON lines beside the files, so that a rerun knows.
+
+The first line holds a salt; URLs are kept as salted hashes and, for people, redacted. The last
+line about a URL counts.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from nbhttp._core.partfile import Identity
+from nbhttp.downloads import DownloadResult
+from nbhttp.errors import ConfigError
+
+__all__ = ["DEFAULT_NAME", "Manifest"]
+
+DEFAULT_NAME = ".nbhttp-manifest.jsonl"
+_VERSION = 1
+
+
+class Manifest:
+    """The manifest of one directory; blocking I/O, some microseconds a line.
+
+    Args:
+        path: The file; it is made when the first line is written.
+
+    Raises:
+        ConfigError: Something else is in it, or it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._salt = ""
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._fd: int | None = None
+        self._load()
+
+    def _load(self) -> None:
+        try:
+            lines = self.path.read_text("utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            lines = []
+        except OSError as exc:
+            raise ConfigError(f"cannot read the manifest {str(self.path)!r}: {exc}") from exc
+        records = [record for record in map(_object, lines) if record is not None]
+        if lines and (not records or records[0].get("nbhttp_manifest") != _VERSION):
+            raise ConfigError(
+                f"{str(self.path)!r} is no manifest of nbhttp",
+                hint="pass another path as manifest=, or move the file away",
+            )
+        self._salt = str(records[0].get("salt")) if records else secrets.token_hex(16)
+        for record in records[1:]:
+            if isinstance(record.get("id"), str):
+                self._entries[record["id"]] = record
+        if len(records) > 2 * len(self._entries) + 100:
+            self._compact()
+
+    def _compact(self) -> None:
+        fresh = self.path.with_name(self.path.name + ".new")
+        lines = [self._head(), *map(_line, self._entries.values())]
+        fresh.write_text("".join(lines), "utf-8")
+        fresh.replace(self.path)
+
+    def _head(self) -> str:
+        return _line({"nbhttp_manifest": _VERSION, "salt": self._salt})
+
+    def name_of(self, identity: Identity) -> str | None:
+        """Return the name that this URL's file got; None when it is new."""
+        name = self._entries.get(identity.hashed(self._salt), {}).get("name")
+        return name if isinstance(name, str) and Path(name).name == name else None
+
+    def finished(self, identity: Identity, path: Path) -> dict[str, Any] | None:
+        """Return the entry of a file that was fetched and has not changed since; else None."""
+        entry = self._entries.get(identity.hashed(self._salt))
+        if entry is None or entry.get("status") != "ok" or entry.get("name") != path.name:
+            return None
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        is_same = (entry.get("size"), entry.get("mtime")) == (stat.st_size, stat.st_mtime_ns)
+        return entry if is_same else None
+
+    def note(self, identity: Identity, name: str, result: DownloadResult) -> None:
+        """Append how a file's download ended."""
+        entry: dict[str, Any] = {
+            "id": identity.hashed(self._salt),
+            "url": identity.shown,
+            "name": name,
+            "status": "ok" if result.success else "failed",
+        }
+        if result.success and result.path is not None:
+            stat = result.path.stat()
+            entry |= {
+                "size": stat.st_size,
+                "mtime": stat.st_mtime_ns,
+                "sha256": result.sha256,
+            }
+        else:
+            entry["error"] = result.error
+        entry["at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._entries[entry["id"]] = entry
+        if self._fd is None:
+            self._open()
+        assert self._fd is not None  # noqa: S101 - opened just now
+        os.write(self._fd, _line(entry).encode())
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        self._fd = os.open(self.path, flags, 0o666)
+        if os.fstat(self._fd).st_size == 0:
+            os.write(self._fd, self._head().encode())
+
+    def close(self) -> None:
+        """Have all of it on disk."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with contextlib.suppress(OSError):
+                os.fsync(fd)
+            os.close(fd)
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The names that are taken."""
+        return [str(entry.get("name")) for entry in self._entries.values()]
+
+
+def _line(members: dict[str, Any]) -> str:
+    return json.dumps(members, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

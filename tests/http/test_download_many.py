@@ -1,0 +1,274 @@
+"""Many downloads into one directory: names, the manifest, failures, progress."""
+
+import asyncio
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers import FaultServer
+
+import nbhttp
+from nbhttp import AsyncHttpClient, ConfigError, HttpClient
+from nbhttp._core import events
+
+SIZE = 20_000
+MANIFEST = ".nbhttp-manifest.jsonl"
+
+
+@pytest.fixture
+def client(engine: str) -> HttpClient:
+    return HttpClient(engine=engine, trust_env=False, timeout=10.0)
+
+
+def urls(fault: FaultServer, number: int, **query: Any) -> list[str]:
+    tail = "&".join(f"{k}={v}" for k, v in query.items())
+    return [f"{fault.url}/file/s{n}/{SIZE}?{tail}" for n in range(number)]
+
+
+def pairs(fault: FaultServer, number: int, **query: Any) -> list[tuple[str, str]]:
+    return [(url, f"f{n}.bin") for n, url in enumerate(urls(fault, number, **query))]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
+
+
+def entries(folder: Path) -> dict[str, dict[str, Any]]:
+    lines = (folder / MANIFEST).read_text().splitlines()
+    return {entry["name"]: entry for entry in map(json.loads, lines[1:])}
+
+
+def gets(fault: FaultServer) -> int:
+    return len([row for row in fault.log(path="/file/") if row["method"] == "GET"])
+
+
+def test_all_files_come(client: HttpClient, fault: FaultServer, tmp_path: Path):
+    """In order, whole, with a manifest that says what they are."""
+    result = client.download_many(pairs(fault, 40), tmp_path / "new", progress=False)
+    assert result.success, [r.error for r in result.failed]
+    assert [r.path for r in result] == [tmp_path / "new" / f"f{n}.bin" for n in range(40)]
+    noted = entries(tmp_path / "new")
+    for n, file in enumerate(result):
+        assert file.path is not None
+        digest = hashlib.sha256(file.path.read_bytes()).hexdigest()
+        assert digest == fault.sha256(f"s{n}", SIZE)
+        assert noted[f"f{n}.bin"]["sha256"] == file.sha256 == digest
+    assert "40 files, 800,000 bytes" in repr(result)
+    assert result.manifest == tmp_path / "new" / MANIFEST
+
+
+def test_every_face_has_it(fault: FaultServer, tmp_path: Path):
+    """At module level and awaited."""
+    assert nbhttp.download_many(pairs(fault, 3), tmp_path / "a", progress=False).success
+
+    async def fetch() -> nbhttp.AsyncDownloadManyResult:
+        async with AsyncHttpClient() as client:
+            result = await client.download_many(
+                pairs(fault, 3, fail=1, truncate=0), tmp_path / "b", max_attempts=1, progress=False
+            )
+            assert len(result.failed) == 3
+            return await result.retry_failed()
+
+    assert asyncio.run(fetch()).success
+    assert names(tmp_path / "a") == names(tmp_path / "b") == ["f0.bin", "f1.bin", "f2.bin"]
+
+
+def test_running_it_again_asks_for_nothing(client: HttpClient, fault: FaultServer, tmp_path: Path):
+    """What the manifest vouches for is there; what is missing or was changed is fetched."""
+    client.download_many(pairs(fault, 10), tmp_path, progress=False)
+    fault.reset()
+    again = client.download_many(pairs(fault, 10), tmp_path, progress=False)
+    assert again.success
+    assert all(r.skipped for r in again)
+    assert gets(fault) == 0
+    (tmp_path / "f3.bin").unlink()
+    (tmp_path / "f4.bin").write_bytes(b"mine")
+    third = client.download_many(pairs(fault, 10), tmp_path, overwrite=True, progress=False)
+    assert third.success
+    assert [n for n, r in enumerate(third) if not r.skipped] == [3, 4]
+    fourth = client.download_many(pairs(fault, 10), tmp_path, progress=False)
+    assert all(r.skipped for r in fourth)
+
+
+def test_failures_are_collected_and_retried(client: HttpClient, fault: FaultServer, tmp_path: Path):
+    """One bad file does not harm the others; trying again fetches it alone."""
+    items: list[Any] = pairs(fault, 5)
+    items[2] = (f"{fault.url}/status/404", "missing.bin")
+    items[3] = (urls(fault, 9, truncate=0, fail=1)[8], "late.bin")
+    result = client.download_many(items, tmp_path, max_attempts=1, progress=False)
+    assert not result.success
+    assert [r.status_code for r in result.failed] == [404, 200]
+    assert len(result.ok) == 3
+    assert entries(tmp_path)["missing.bin"]["status"] == "failed"
+    fault.reset()
+    again = result.retry_failed()
+    assert [bool(r) for r in again] == [True, True, False, False, True] or len(again.failed) == 1
+    assert [again[n] is result[n] for n in (0, 1, 4)] == [True] * 3
+    with pytest.raises(ConfigError):
+        result.failed.retry_failed()
+
+
+def test_the_same_url_twice_is_one_file(client: HttpClient, fault: FaultServer, tmp_path: Path):
+    """Both items have its result."""
+    one = urls(fault, 1)[0]
+    result = client.download_many([one, one, (one, "copy.bin")], tmp_path, progress=False)
+    assert result.success
+    assert result[0] is result[1]
+    assert names(tmp_path) == [str(SIZE), "copy.bin"]
+    assert gets(fault) == 2
+
+
+def test_names_that_collide_are_numbered(client: HttpClient, fault: FaultServer, tmp_path: Path):
+    """In the order of what was asked, and the same at the next run in another order."""
+    asked = urls(fault, 3)
+    result = client.download_many(asked, tmp_path, progress=False)
+    assert [Path(r).name for r in result] == [f"{SIZE}", f"{SIZE}-2", f"{SIZE}-3"]
+    again = client.download_many(asked[::-1], tmp_path, progress=False)
+    assert [r.path for r in again] == [r.path for r in result][::-1]
+    assert all(r.skipped for r in again)
+
+
+def test_names_that_were_asked_for_may_not_collide(client: HttpClient, tmp_path: Path):
+    """Also not on a system that ignores case."""
+    with pytest.raises(ConfigError, match=r"two files would be named 'A\.bin'"):
+        client.download_many(
+            [("http://127.0.0.1:9/1", "a.bin"), ("http://127.0.0.1:9/2", "A.bin")], tmp_path
+        )
+
+
+def test_hostile_names_stay_in_the_directory(
+    client: HttpClient, fault: FaultServer, tmp_path: Path
+):
+    """A name is one file in the directory, whatever it says."""
+    hostile = ["../../etc/passwd", "C:\\x", "CON", "a\x00b", "..", "~root", "é" * 300]
+    items = list(zip(urls(fault, len(hostile)), hostile, strict=True))
+    result = client.download_many(items, tmp_path / "d", progress=False)
+    assert result.success
+    assert names(tmp_path) == ["d"]
+    for file in result:
+        assert Path(file).resolve().parent == tmp_path / "d"
+    assert {"passwd", "x", "_CON", "a_b"} <= set(names(tmp_path / "d"))
+
+
+def test_mappings_and_tables(client: HttpClient, fault: FaultServer, tmp_path: Path):
+    """A mapping may have a checksum and headers; a DataFrame has them in columns."""
+    good = f"sha256:{fault.sha256('s0', SIZE)}"
+    first, second = urls(fault, 2)
+    result = client.download_many(
+        [
+            {"url": first, "name": "a", "checksum": good, "headers": {"X-One": "1"}},
+            {"url": second, "checksum": good},
+        ],
+        tmp_path,
+        headers={"X-All": "2"},
+        progress=False,
+    )
+    assert [bool(r) for r in result] == [True, False]
+    assert result[0].verified
+    assert isinstance(result[1].exception, nbhttp.ChecksumError)
+    row = next(r for r in fault.log(path="/file/s0"))
+    assert {"x-one", "x-all"} <= {name.lower() for name, _ in row["headers"]}
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"url": [first, second], "name": ["p", None], "other": [1, 2]})
+    assert client.download_many(table, tmp_path / "t", progress=False).success
+    assert names(tmp_path / "t") == [str(SIZE), "p"]
+    assert client.download_many(table["url"], tmp_path / "u", progress=False).success
+    facts = result.to_pandas()
+    assert list(facts["success"]) == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("items", "error"),
+    [
+        ("http://h/one", TypeError),
+        (3, TypeError),
+        ([3], TypeError),
+        ([("http://h/", "a", "b")], ConfigError),
+        ([{"name": "a"}], ConfigError),
+        ([{"url": "http://h/", "sha": "1"}], ConfigError),
+        ([{"url": "http://h/", "checksum": "1"}], ConfigError),
+        (["ftp://h/x"], ConfigError),
+    ],
+)
+def test_wrong_items_are_refused(client: HttpClient, tmp_path: Path, items: Any, error: type):
+    """Before anything is sent."""
+    with pytest.raises(error):
+        client.download_many(items, tmp_path, progress=False)
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_is_no_manifest_is_left_alone(client: HttpClient, tmp_path: Path):
+    """Something else under the manifest's name is not overwritten."""
+    (tmp_path / "m").write_text("my notes\n")
+    with pytest.raises(ConfigError, match="no manifest"):
+        client.download_many([], tmp_path, manifest=tmp_path / "m")
+    assert (tmp_path / "m").read_text() == "my notes\n"
+
+
+def test_no_secret_is_in_the_manifest(client: HttpClient, fault: FaultServer, tmp_path: Path):
+    """URLs are redacted, and recognised all the same."""
+    asked = [f"{fault.url}/file/s/{SIZE}?api_key=s3cr3t-value"]
+    client.download_many(asked, tmp_path, progress=False)
+    assert "s3cr3t-value" not in (tmp_path / MANIFEST).read_text()
+    assert client.download_many(asked, tmp_path, progress=False)[0].skipped
+
+
+def test_a_torn_manifest_costs_one_question(client: HttpClient, fault: FaultServer, tmp_path: Path):
+    """A kill in the middle of a line: that file is asked about again, and is there."""
+    client.download_many(pairs(fault, 4), tmp_path, progress=False)
+    path = tmp_path / MANIFEST
+    path.write_bytes(path.read_bytes()[:-30])
+    result = client.download_many(pairs(fault, 4), tmp_path, progress=False)
+    assert all(r.skipped for r in result)
+    assert all(r.skipped for r in client.download_many(pairs(fault, 4), tmp_path, progress=False))
+
+
+def test_progress_counts_files(client: HttpClient, fault: FaultServer, tmp_path: Path):
+    """It begins, and its last event says how it ended."""
+    told: list[Any] = []
+    items = [*pairs(fault, 20), (f"{fault.url}/status/404", "x")]
+    result = client.download_many(items, tmp_path, progress=told.append)
+    last = told[-1]
+    assert isinstance(last, events.BatchProgress)
+    assert (last.finished, last.failed, last.files, last.is_over) == (20, 1, 21, True)
+    assert last.received == sum(r.received for r in result)
+    assert not any(e.is_over for e in told[:-1] if isinstance(e, events.BatchProgress))
+
+
+def test_concurrency_is_bounded(client: HttpClient, fault: FaultServer, tmp_path: Path):
+    """No more than `concurrency` files are under way."""
+    client.download_many(pairs(fault, 30, delay=20), tmp_path, concurrency=3, progress=False)
+    assert fault.stats()["max_inflight"] <= 4  # the question itself is one
+    with pytest.raises(ConfigError):
+        client.download_many([], tmp_path, concurrency=0)
+
+
+@pytest.mark.anyio
+async def test_stopping_keeps_what_had_come(engine: str, fault: FaultServer, tmp_path: Path):
+    """The exception has the results; the next run fetches the rest."""
+    enough = asyncio.Event()
+
+    def watch(event: Any) -> None:
+        if isinstance(event, events.BatchProgress) and event.finished >= 10:
+            enough.set()
+
+    async with AsyncHttpClient(engine=engine) as client:
+        items = pairs(fault, 200, delay=20)
+        task = asyncio.create_task(
+            client.download_many(items, tmp_path, concurrency=4, progress=watch)
+        )
+        await enough.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        there = [name for name in names(tmp_path) if name.endswith(".bin")]
+        assert 10 <= len(there) < 200
+        assert not [name for name in names(tmp_path) if name.endswith(".lock")]
+        result = await client.download_many(
+            pairs(fault, 200, delay=0), tmp_path, concurrency=16, progress=False
+        )
+    assert len(result) == 200
+    assert os.listdir(tmp_path)  # noqa: PTH208 - there is something
