@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from nbhttp._engines.base import Head
 from nbhttp._engines.framing import (
     BodyFraming,
     check_head,
@@ -20,7 +21,8 @@ VALUE = st.binary(max_size=40).filter(lambda v: all(b >= 32 and b != 127 for b i
 
 
 def framing(headers, *, method="GET", status=200, version="HTTP/1.1", max_bytes=None, fields=200):
-    return check_head(method, status, version, headers, max_bytes=max_bytes, max_fields=fields)
+    head = Head(status, b"", version, headers)
+    return check_head(method, head, max_bytes=max_bytes, max_fields=fields)
 
 
 def test_a_plain_head_is_parsed_as_received():
@@ -28,12 +30,17 @@ def test_a_plain_head_is_parsed_as_received():
     head = parse_head(
         b"HTTP/1.1 404 Not Found\r\nX-b: 1\r\nx-A:\t two words \r\nEmpty:\r\nX-b:3\r\n\r\n"
     )
-    assert head == (
-        404,
-        b"Not Found",
-        "HTTP/1.1",
-        [(b"X-b", b"1"), (b"x-A", b"two words"), (b"Empty", b""), (b"X-b", b"3")],
-    )
+    assert (head.status, head.reason, head.http_version) == (404, b"Not Found", "HTTP/1.1")
+    assert head.field_count == 4
+    assert head.values(b"x-b") == [b"1", b"3"]
+    assert head.has(b"x-a")
+    assert not head.has(b"x")
+    assert head.headers == [
+        (b"X-b", b"1"),
+        (b"x-A", b"two words"),
+        (b"Empty", b""),
+        (b"X-b", b"3"),
+    ]
 
 
 @given(st.lists(st.tuples(TOKEN, VALUE), max_size=10), st.sampled_from([b"\r\n", b"\n"]))
@@ -41,7 +48,12 @@ def test_any_valid_head_round_trips(fields, eol):
     """Every valid name and value comes out as it went in, whatever ends the lines."""
     raw = eol.join([b"HTTP/1.0 200 OK", *(n + b": " + v for n, v in fields), b"", b""])
     head = parse_head(raw)
-    assert head.headers == [(n, v.strip(b" \t")) for n, v in fields]
+    wanted = [(n, v.strip(b" \t")) for n, v in fields]
+    for name in {n.lower() for n, _ in fields} | {b"absent"}:
+        assert head.values(name) == [v for n, v in wanted if n.lower() == name]
+        assert head.has(name) == bool(head.values(name))
+    assert head.field_count == len(wanted)
+    assert head.headers == wanted
     assert head.http_version == "HTTP/1.0"
     assert find_head_end(raw + b"body") == len(raw)
 
@@ -58,7 +70,9 @@ def test_any_valid_head_round_trips(fields, eol):
 )
 def test_status_lines_that_are_valid(line, expected):
     """A reason may be missing or Latin-1; a higher minor version is read as 1.1."""
-    assert parse_head(line + b"\r\n\r\n")[:3] == expected
+    head = parse_head(line + b"\r\n\r\n")
+    assert (head.status, head.reason, head.http_version) == expected
+    assert (head.headers, head.field_count) == ([], 0)
 
 
 @pytest.mark.parametrize(

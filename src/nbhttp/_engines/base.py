@@ -101,25 +101,55 @@ class EngineRequest:
     extensions: Mapping[str, Any] | None = None
 
 
-@dataclass(slots=True)
 class Head:
     """The head of an answer.
 
-    Attributes:
+    Args:
         status: 200 to 599 (interim answers are skipped), or 101.
         reason: The reason phrase, raw; may be empty.
         http_version: "HTTP/1.1", "HTTP/1.0" or "HTTP/2".
-        headers: Names and values as received, order and case kept.
+        headers: Names and values as received; or the lines that they stand in, known to be valid
+            and unfolded, behind the line feed that ends the status line. Few answers need more of
+            those than a look for some names: they are split when somebody asks.
     """
 
-    status: int
-    reason: bytes
-    http_version: str
-    headers: RawHeaders
-    _names: frozenset[bytes] | None = field(default=None, init=False, repr=False, compare=False)
+    __slots__ = ("_headers", "_lines", "_names", "http_version", "reason", "status")
+
+    def __init__(
+        self, status: int, reason: bytes, http_version: str, headers: RawHeaders | bytes
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.http_version = http_version
+        self._lines = headers if isinstance(headers, bytes) else b""
+        self._headers = None if isinstance(headers, bytes) else headers
+        self._names: frozenset[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"Head({self.status}, {self.reason!r}, {self.http_version!r}, {self.headers!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Head) and repr(self) == repr(other)
+
+    __hash__ = None  # type: ignore[assignment] # its version may be corrected
+
+    @property
+    def headers(self) -> RawHeaders:
+        """Names and values as received, order and case kept."""
+        if self._headers is None:
+            split = (line.partition(b":") for line in self._lines[1:-1].split(b"\n") if line)
+            self._headers = [(name, value.strip()) for name, _, value in split]
+        return self._headers
+
+    @property
+    def field_count(self) -> int:
+        """How many fields there are."""
+        return self._lines.count(b"\n") - 1 if self._lines else len(self.headers)
 
     def has(self, name: bytes) -> bool:
         """Whether there is a field of this name, given in lower case."""
+        if self._lines:
+            return b"\n%b:" % name in self._lines.lower()
         names = self._names
         if names is None:
             names = self._names = frozenset([field_name.lower() for field_name, _ in self.headers])
@@ -127,7 +157,15 @@ class Head:
 
     def values(self, name: bytes) -> list[bytes]:
         """Return the values of the fields of this name, given in lower case, in order."""
-        return [v for k, v in self.headers if k.lower() == name] if self.has(name) else []
+        if not self._lines:
+            return [v for k, v in self.headers if k.lower() == name] if self.has(name) else []
+        begin = b"\n%b:" % name
+        lowered, values, at = self._lines.lower(), [], 0
+        while (at := lowered.find(begin, at)) >= 0:
+            start = at + len(begin)
+            at = lowered.index(b"\n", start)
+            values.append(self._lines[start:at].strip())
+        return values
 
 
 @dataclass(slots=True)

@@ -7,33 +7,22 @@ the fields through `check_head`, so that the same answers are refused whatever c
 import re
 from typing import NamedTuple
 
-from nbhttp._engines.base import Head, RawHeaders
+from nbhttp._engines.base import Head
 from nbhttp.errors import ProtocolError
 
-__all__ = ["BodyFraming", "ParsedHead", "check_head", "check_text", "find_head_end", "parse_head"]
+__all__ = ["BodyFraming", "check_head", "check_text", "find_head_end", "parse_head"]
 
 # A lone LF ends a line too (RFC 9112 section 2.2); old servers send nothing else.
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) (\d{3})(?: ([\t\x20-\x7e\x80-\xff]*))?\r?\n")
 # One whole line: a token, a colon, and what RFC 9110 section 5.5 allows in a value.
-_FIELD_LINE = re.compile(
-    rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)\r?\n", re.MULTILINE
-)
+_FIELD_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r?\n")
+_FIELD_LINES = re.compile(b"(?:%b)*" % _FIELD_LINE.pattern)
 _MINOR_VERSION = re.compile(r"HTTP/1\.\d")
 _CONTROL = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
 _FOLD = re.compile(rb"\r?\n[\t ]+")
-_LENGTH = re.compile(rb"[0-9]{1,18}")
-_FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_MOST_DIGITS = 18  # of a Content-Length; they fit into 64 bits
 _BAD_HEAD_HINT = "check that the port speaks the URL's scheme; the server or a proxy may be broken"
-
-
-class ParsedHead(NamedTuple):
-    """A status line and its fields."""
-
-    status: int
-    reason: bytes
-    http_version: str
-    headers: RawHeaders
 
 
 class BodyFraming(NamedTuple):
@@ -56,7 +45,7 @@ def find_head_end(data: bytes | bytearray, start: int = 0) -> int:
     return match.end() if match else -1
 
 
-def parse_head(head: bytes) -> ParsedHead:
+def parse_head(head: bytes) -> Head:
     """Parse a whole head, the empty line at its end included.
 
     Names and values stay as received, without the white space around a value. A folded line
@@ -69,38 +58,31 @@ def parse_head(head: bytes) -> ParsedHead:
     if status_line is None:
         raise _bad_status_line(head)
     minor, status, reason = status_line.groups()
-    start = status_line.end()
-    fields = head[start : head.rindex(b"\n", 0, len(head) - 1) + 1]
-    found = _FIELD_LINE.findall(fields)
-    if len(found) != fields.count(b"\n"):
-        # Any line that is not a field; a folded one is joined and all is read again.
-        fields = _FOLD.sub(b" ", fields)
-        found = _FIELD_LINE.findall(fields)
-        if len(found) != fields.count(b"\n"):
-            raise _bad_field(fields)
-    headers = [(name, value.rstrip()) for name, value in found]
+    # From the line feed of the status line to that of the last field.
+    lines = head[status_line.end() - 1 : head.rindex(b"\n", 0, len(head) - 1) + 1]
+    if not _are_fields(lines):
+        lines = b"\n" + _FOLD.sub(b" ", lines[1:])
+        if not _are_fields(lines):
+            raise _bad_field(lines[1:])
     # A minor version above ours is read as the highest we know (RFC 9110 section 2.5).
     version = "HTTP/1.0" if minor == b"0" else "HTTP/1.1"
-    return ParsedHead(int(status), reason or b"", version, headers)
+    return Head(int(status), reason or b"", version, lines)
 
 
-def check_head(
-    method: str,
-    status: int,
-    http_version: str,
-    headers: RawHeaders,
-    *,
-    max_bytes: int | None,
-    max_fields: int,
-) -> BodyFraming:
+def _are_fields(lines: bytes) -> bool:
+    """Whether all lines behind the first line feed are fields."""
+    return _FIELD_LINES.fullmatch(lines, 1) is not None
+
+
+def check_head(method: str, head: Head, *, max_bytes: int | None, max_fields: int) -> BodyFraming:
     """Decide how the answer's body is framed (RFC 9112 section 6.3).
+
+    An answer that is not HTTP/1.x carries its own framing: only the limits and Content-Length
+    matter.
 
     Args:
         method: The request's method: an answer to HEAD has no body.
-        status: The answer's status; 204, 304 and 101 have no body.
-        http_version: "HTTP/1.1" or "HTTP/1.0"; anything else carries its own framing, and only
-            the limits and Content-Length are checked.
-        headers: The answer's fields.
+        head: The answer's; 204, 304 and 101 have no body.
         max_bytes: Largest sum of the fields' sizes; None when the head's size is checked already.
         max_fields: Most fields.
 
@@ -108,23 +90,24 @@ def check_head(
         ProtocolError: A limit is passed, or the framing fields are invalid or contradict each
             other.
     """
-    if len(headers) > max_fields:
+    if head.field_count > max_fields:
         raise ProtocolError(
-            f"the answer has {len(headers)} header fields; the limit is {max_fields}"
+            f"the answer has {head.field_count} header fields; the limit is {max_fields}"
         )
-    if max_bytes is not None and sum(len(n) + len(v) + 4 for n, v in headers) > max_bytes:
+    if max_bytes is not None and sum(len(n) + len(v) + 4 for n, v in head.headers) > max_bytes:
         raise head_too_large(max_bytes)
-    length, coding, options = _framing_fields(headers)
-    if coding is not None:
-        _check_coding(coding, length, http_version)
-    keeps_alive = http_version == "HTTP/1.1" if not options else _keeps_alive(options, http_version)
-    if method == "HEAD" or status in {204, 304}:
+    length = _agreed_length(head.values(b"content-length"))
+    codings = head.values(b"transfer-encoding")
+    if codings:
+        _check_coding(b", ".join(codings), length, head.http_version)
+    keeps_alive = _keeps_alive(head.values(b"connection"), head.http_version)
+    if method == "HEAD" or head.status in {204, 304}:
         return BodyFraming(0, is_chunked=False, keeps_alive=keeps_alive)
-    if status == 101:
+    if head.status == 101:
         return BodyFraming(0, is_chunked=False, keeps_alive=False)
-    if coding is None and length is None:
+    if not codings and length is None:
         return BodyFraming(None, is_chunked=False, keeps_alive=False)
-    return BodyFraming(length, is_chunked=coding is not None, keeps_alive=keeps_alive)
+    return BodyFraming(length, is_chunked=bool(codings), keeps_alive=keeps_alive)
 
 
 def check_text(head: Head) -> None:
@@ -151,26 +134,11 @@ def check_text(head: Head) -> None:
             )
 
 
-def _framing_fields(headers: RawHeaders) -> tuple[int | None, bytes | None, bytes]:
-    """Return the length, the transfer coding and the connection options, lower case."""
-    length: int | None = None
-    coding: bytes | None = None
-    options = b""
-    for name, value in headers:
-        kind = name.lower()
-        if kind not in _FRAMING_FIELDS:
-            continue
-        if kind == b"content-length":
-            length = _agreed_length(length, value)
-        elif kind == b"transfer-encoding":
-            coding = value if coding is None else coding + b", " + value
-        else:
-            options += b"," + value.lower()
-    return length, coding, options
-
-
-def _keeps_alive(options: bytes, http_version: str) -> bool:
+def _keeps_alive(fields: list[bytes], http_version: str) -> bool:
     """Read Connection (RFC 9112 section 9.3)."""
+    options = b",".join(fields).lower()
+    if http_version == "HTTP/1.1" and b"close" not in options:
+        return True
     tokens = {option.strip() for option in options.split(b",")}
     return b"close" not in tokens and (http_version == "HTTP/1.1" or b"keep-alive" in tokens)
 
@@ -190,18 +158,18 @@ def check_head_start(data: bytes | bytearray) -> None:
         raise _bad_status_line(data)
 
 
-def _agreed_length(known: int | None, value: bytes) -> int:
-    """Read Content-Length; copies must agree (RFC 9112 section 6.3)."""
-    for copy in value.split(b",") if b"," in value else (value,):
-        digits = copy.strip(b" \t")
-        if _LENGTH.fullmatch(digits) is None:
-            raise ProtocolError(f"the answer's Content-Length is invalid: {_shown(value)}")
-        length = int(digits)
-        if known is not None and known != length:
-            raise ProtocolError(f"the answer has two Content-Lengths: {known} and {length}")
-        known = length
-    if known is None:
-        raise ProtocolError("the answer's Content-Length is empty")
+def _agreed_length(fields: list[bytes]) -> int | None:
+    """Read Content-Length; copies must agree (RFC 9112 section 6.3). None when there is none."""
+    known: int | None = None
+    for value in fields:
+        for copy in value.split(b","):
+            digits = copy.strip(b" \t")
+            if not digits.isdigit() or len(digits) > _MOST_DIGITS:
+                raise ProtocolError(f"the answer's Content-Length is invalid: {_shown(value)}")
+            length = int(digits)
+            if known is not None and known != length:
+                raise ProtocolError(f"the answer has two Content-Lengths: {known} and {length}")
+            known = length
     return known
 
 

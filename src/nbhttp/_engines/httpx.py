@@ -169,9 +169,7 @@ class HttpxEngine:
             check_text(head)
             check_head(
                 request.method,
-                head.status,
-                head.http_version,
-                head.headers,
+                head,
                 max_bytes=self._settings.max_header_bytes,
                 max_fields=self._settings.max_header_fields,
             )

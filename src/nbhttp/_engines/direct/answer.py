@@ -160,7 +160,8 @@ class AnswerReader:
 
     def _begin(self, raw: bytes) -> bool:
         """Take one head; return whether it is the final one."""
-        status, reason, http_version, headers = parse_head(raw)
+        head = parse_head(raw)
+        status = head.status
         if status < 200 and status != 101:
             self._interim += 1
             if self._interim > _MAX_INTERIM or status < 100:
@@ -171,14 +172,9 @@ class AnswerReader:
                 )
             return False
         framing = check_head(
-            self._method,
-            status,
-            http_version,
-            headers,
-            max_bytes=None,
-            max_fields=self._limits.head_fields,
+            self._method, head, max_bytes=None, max_fields=self._limits.head_fields
         )
-        self.head = Head(status, reason, http_version, headers)
+        self.head = head
         self.is_reusable = framing.keeps_alive
         self.expected = self._left = framing.length
         if framing.is_chunked:
