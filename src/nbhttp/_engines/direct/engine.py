@@ -14,12 +14,14 @@ from nbhttp._engines.base import (
 )
 from nbhttp._engines.direct.answer import ReadLimits
 from nbhttp._engines.direct.connect import Connector
-from nbhttp._engines.direct.connection import Connection, SharedBuffer, Surroundings
+from nbhttp._engines.direct.connection import Connection, Outbox, Surroundings
 from nbhttp._engines.direct.deadlines import Deadlines
 from nbhttp._engines.direct.pool import Pool
 from nbhttp.errors import ConnectError, RequestError
 
 __all__ = ["DirectEngine", "DirectExchange"]
+
+_READ_BYTES = 1024 * 1024
 
 
 class DirectEngine:
@@ -41,7 +43,8 @@ class DirectEngine:
             self._loop,
             ReadLimits(settings.max_header_bytes, settings.max_header_fields),
             Deadlines(self._loop),
-            SharedBuffer(),
+            memoryview(bytearray(_READ_BYTES)),
+            Outbox(self._loop),
         )
         self._pool = Pool(self._loop, settings.keepalive_expiry, settings.max_idle)
         self._connector = Connector(settings, self._shared, self._pool.discard)
