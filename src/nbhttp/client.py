@@ -457,19 +457,37 @@ class AsyncHttpClient(AsyncStreams):
             )
 
     @contextlib.asynccontextmanager
-    async def _stream_context(
-        self, method: str, url: UrlTypes, *, caller: Caller = here, **options: Any
+    async def _stream_context(  # noqa: D417 - the rest is as in `request`
+        self,
+        method: str,
+        url: UrlTypes,
+        params: ParamTypes | None = None,
+        headers: HeaderTypes | None = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        raise_exception: bool = False,
+        *,
+        caller: Caller = here,
+        **options: Any,
     ) -> AsyncIterator[LiveResponse]:
-        """Open a live response: `stream`, for either face."""
+        """Open a live response: `stream`, for either face.
+
+        Args:
+            raise_exception: Raise StatusError for a status of 400 and above.
+            caller: Where the user's code runs.
+        """
         from nbhttp._core.live import LiveResponse
         from nbhttp._core.stream import StreamCall
 
+        options |= {"params": params, "headers": headers, "timeout": timeout}
         call = StreamCall(self._state, build(self._state.defaults, method, url, options), caller)
-        await call.open()
+        head = await call.open()
         conversation = call.conversation
         history = [r.response for r in conversation.history if r.response is not None]
         response = LiveResponse(call.live, conversation.request.to_httpx(), history)
         try:
+            if raise_exception and head.status >= 400:
+                body = await response.aread()
+                conversation.result(0.0, head, body).raise_for_status()
             yield response
         except BaseException as exc:
             await call.aclose(exc)
