@@ -244,6 +244,7 @@ class Connection(asyncio.BufferedProtocol):
             Whether the connection can carry another; else it is closed.
         """
         reader, self._reader = self._reader, None
+        self._pieces, self._buffered = [], 0  # came whole but unread: not for the next exchange
         is_reusable = (
             reader is not None
             and reader.is_done
