@@ -41,6 +41,7 @@ _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
 _BAD_COOKIE_NAME = re.compile(r"[\x00-\x20\x7f=;,]")
 _LEAST_COOKIE_SECRET = 12  # "en" or "dark" is no secret, and would mask ordinary words
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_MOST_SHARED_FIELDS = 1024  # hosts: a crawl must not grow the table for ever
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _OPTIONS = frozenset(
     {
@@ -50,9 +51,11 @@ _OPTIONS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen ones take 2 µs longer to make
 class Prepared:
     """One request, checked and complete but for cookies and authentication.
+
+    Never changed once made, nor is its list of fields: requests without options share one.
 
     Attributes:
         url: Where it goes.
@@ -210,7 +213,8 @@ class Defaults:
         self.cookies: dict[str, str] = {}
         self.add_cookies(cookies)
         self.auth = make_auth(config.auth)
-        self._checked: tuple[Any, RawHeaders] | None = None
+        self._checked: RawHeaders | None = None
+        self._shared_fields: dict[tuple[bool, bytes], RawHeaders] = {}
 
     def add_cookies(self, cookies: Any) -> None:
         """Take cookies given by the user: with a domain into the jar, without one apart."""
@@ -225,10 +229,24 @@ class Defaults:
     def raw_headers(self) -> RawHeaders:
         """Return the fields of every request, checked when they changed."""
         raw = self.headers.raw
-        if self._checked is None or self._checked[0] != raw:
+        if self._checked != raw:
             check_headers(raw)
-            self._checked = (raw, raw)
-        return self._checked[1]
+            self._checked = raw
+            self._shared_fields = {}
+        return raw
+
+    def fields_without_options(self, method: str, parsed: ParsedUrl) -> RawHeaders:
+        """Return all fields of a request without options: the same list for all of its kind."""
+        base = self.raw_headers()
+        has_length = method in {"POST", "PUT", "PATCH"}
+        kind = (has_length, parsed.host_field)
+        fields = self._shared_fields.get(kind)
+        if fields is None:
+            framing = [(b"Content-Length", b"0")] if has_length else []
+            fields = _merge(base, [], framing, parsed)
+            if len(self._shared_fields) < _MOST_SHARED_FIELDS:
+                self._shared_fields[kind] = fields
+        return fields
 
 
 def build(defaults: Defaults, method: str, url: Any, options: Mapping[str, Any]) -> Prepared:
@@ -319,11 +337,10 @@ def _plain(defaults: Defaults, method: str, parsed: ParsedUrl) -> Prepared:
     config = defaults.config
     if defaults.params:
         parsed = urls.merge_params(parsed, defaults.params)
-    framing = [(b"Content-Length", b"0")] if method in {"POST", "PUT", "PATCH"} else []
     return Prepared(
         method,
         parsed,
-        _merge(defaults.raw_headers(), [], framing, parsed),
+        defaults.fields_without_options(method, parsed),
         b"",
         auth=_choose_auth(UNSET, defaults, parsed),
         limits=config.limits,
@@ -463,6 +480,14 @@ def check_headers(headers: RawHeaders) -> None:
                 f"the value of header {name.decode('ascii')!r} holds the control character "
                 f"{bad[0].decode('latin-1')!r}; a header is one line"
             )
+
+
+def is_chunked(headers: RawHeaders) -> bool:
+    """Whether the fields say that the body is chunked."""
+    for name, _ in headers:  # noqa: SIM110 - a generator takes three times as long
+        if len(name) == 17 and name.lower() == b"transfer-encoding":  # noqa: PLR2004 - its length
+            return True
+    return False
 
 
 def check_framing(headers: RawHeaders, body: Body) -> None:

@@ -16,7 +16,7 @@ from nbhttp._core.callers import AuthFlow, Caller
 from nbhttp._core.engines import Purpose
 from nbhttp._core.live import Live
 from nbhttp._core.redirects import next_request
-from nbhttp._core.request import Body, Prepared
+from nbhttp._core.request import Body, Prepared, is_chunked
 from nbhttp._core.translate import is_of_rest, time_limit_error
 from nbhttp._core.uploading import UploadReport, UploadWatcher, body_size
 from nbhttp._engines.base import EngineRequest, Head, Phases, RawHeaders
@@ -309,7 +309,7 @@ class Conversation:
             return self.upload.counted(pieces, body_size(headers, body))
         if not isinstance(body, bytes):
             return self._caller.iterate(body)
-        if any(name.lower() == b"transfer-encoding" for name, _ in headers):
+        if is_chunked(headers):
             return self._caller.iterate([body] if body else [])
         return body
 

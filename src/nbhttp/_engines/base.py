@@ -8,6 +8,7 @@ An engine belongs to one event loop: its connections were opened there and die t
 asked for more than the client's `max_connections` at once; the core's gate stands in front.
 """
 
+import re
 from collections.abc import AsyncIterable, Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 RawHeaders = list[tuple[bytes, bytes]]
+
+_FRAMING_FIELDS = (b"content-length", b"transfer-encoding", b"connection")
+_FRAMING_LINE = re.compile(rb"\n(%b):[ \t]*([^\r\n]*)" % b"|".join(_FRAMING_FIELDS))
 
 
 class Origin(NamedTuple):
@@ -145,6 +149,14 @@ class Head:
     def field_count(self) -> int:
         """How many fields there are."""
         return self._lines.count(b"\n") - 1 if self._lines else len(self.headers)
+
+    def framing(self) -> list[tuple[bytes, bytes]]:
+        """Return the fields that frame the body, in lower case."""
+        if self._lines:
+            found: list[tuple[bytes, bytes]] = _FRAMING_LINE.findall(self._lines.lower())
+            return found
+        fields = [(name.lower(), value.lower()) for name, value in self.headers]
+        return [field for field in fields if field[0] in _FRAMING_FIELDS]
 
     def has(self, name: bytes) -> bool:
         """Whether there is a field of this name, given in lower case."""

@@ -96,18 +96,26 @@ def check_head(method: str, head: Head, *, max_bytes: int | None, max_fields: in
         )
     if max_bytes is not None and sum(len(n) + len(v) + 4 for n, v in head.headers) > max_bytes:
         raise head_too_large(max_bytes)
-    length = _agreed_length(head.values(b"content-length"))
-    codings = head.values(b"transfer-encoding")
-    if codings:
-        _check_coding(b", ".join(codings), length, head.http_version)
-    keeps_alive = _keeps_alive(head.values(b"connection"), head.http_version)
+    length: int | None = None
+    coding: bytes | None = None
+    options = b""
+    for name, value in head.framing():
+        if name == b"content-length":
+            length = _agreed_length(length, value)
+        elif name == b"connection":
+            options += b"," + value
+        else:
+            coding = value if coding is None else coding + b", " + value
+    if coding is not None:
+        _check_coding(coding, length, head.http_version)
+    keeps_alive = _keeps_alive(options, head.http_version)
     if method == "HEAD" or head.status in {204, 304}:
         return BodyFraming(0, is_chunked=False, keeps_alive=keeps_alive)
     if head.status == 101:
         return BodyFraming(0, is_chunked=False, keeps_alive=False)
-    if not codings and length is None:
+    if coding is None and length is None:
         return BodyFraming(None, is_chunked=False, keeps_alive=False)
-    return BodyFraming(length, is_chunked=bool(codings), keeps_alive=keeps_alive)
+    return BodyFraming(length, is_chunked=coding is not None, keeps_alive=keeps_alive)
 
 
 def check_text(head: Head) -> None:
@@ -134,9 +142,8 @@ def check_text(head: Head) -> None:
             )
 
 
-def _keeps_alive(fields: list[bytes], http_version: str) -> bool:
-    """Read Connection (RFC 9112 section 9.3)."""
-    options = b",".join(fields).lower()
+def _keeps_alive(options: bytes, http_version: str) -> bool:
+    """Read Connection, in lower case (RFC 9112 section 9.3)."""
     if http_version == "HTTP/1.1" and b"close" not in options:
         return True
     tokens = {option.strip() for option in options.split(b",")}
@@ -158,19 +165,17 @@ def check_head_start(data: bytes | bytearray) -> None:
         raise _bad_status_line(data)
 
 
-def _agreed_length(fields: list[bytes]) -> int | None:
-    """Read Content-Length; copies must agree (RFC 9112 section 6.3). None when there is none."""
-    known: int | None = None
-    for value in fields:
-        for copy in value.split(b","):
-            digits = copy.strip(b" \t")
-            if not digits.isdigit() or len(digits) > _MOST_DIGITS:
-                raise ProtocolError(f"the answer's Content-Length is invalid: {_shown(value)}")
-            length = int(digits)
-            if known is not None and known != length:
-                raise ProtocolError(f"the answer has two Content-Lengths: {known} and {length}")
-            known = length
-    return known
+def _agreed_length(known: int | None, value: bytes) -> int:
+    """Read Content-Length; copies must agree (RFC 9112 section 6.3)."""
+    for copy in value.split(b","):
+        digits = copy.strip(b" \t")
+        if not digits.isdigit() or len(digits) > _MOST_DIGITS:
+            raise ProtocolError(f"the answer's Content-Length is invalid: {_shown(value)}")
+        length = int(digits)
+        if known is not None and known != length:
+            raise ProtocolError(f"the answer has two Content-Lengths: {known} and {length}")
+        known = length
+    return length
 
 
 def _check_coding(coding: bytes, length: int | None, http_version: str) -> None:
@@ -178,7 +183,7 @@ def _check_coding(coding: bytes, length: int | None, http_version: str) -> None:
         raise ProtocolError("the answer has both Content-Length and Transfer-Encoding")
     if http_version == "HTTP/1.0":  # RFC 9112 section 6.1: the framing is faulty
         raise ProtocolError("the answer is HTTP/1.0 and has Transfer-Encoding")
-    if coding.lower() != b"chunked":
+    if coding.rstrip() != b"chunked":
         raise ProtocolError(
             f"the answer's Transfer-Encoding is {_shown(coding)}; only chunked is understood"
         )
