@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nbhttp.redaction import redact_text
+from nbhttp.redaction import redact_body, redact_text
 
 __all__ = ["explain", "opening", "status_hint"]
 
@@ -68,8 +68,8 @@ def opening(body: bytes, content_type: str) -> str:
         return ""
     from nbhttp._charset import decode
 
-    text = " ".join(decode(body[:512], content_type).split())
-    return f"; body starts {clip(redact_text(text), 80)!r}"
+    text = redact_body(decode(body[:512], content_type), content_type)
+    return f"; body starts {clip(text, 80)!r}"
 
 
 def clip(text: str, most: int = _MAX_CHARACTERS) -> str:
@@ -100,7 +100,16 @@ def _from_value(value: Any, depth: int = 0) -> str:
     title, detail = value.get("title"), value.get("detail")
     if isinstance(title, str) and isinstance(detail, str) and title != detail:
         return f"{title}: {detail}" + _field_errors(value)
-    for key in ("detail", "error_description", "message", "msg", "title", "error", "errors", "reason"):
+    for key in (
+        "detail",
+        "error_description",
+        "message",
+        "msg",
+        "title",
+        "error",
+        "errors",
+        "reason",
+    ):
         found = _from_value(value.get(key), depth + 1)
         if found:
             where = value.get("loc") or value.get("field")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbhttp.errors import ConfigError
+from nbhttp.redaction import redact_repr
 
 if TYPE_CHECKING:
     import httpx
@@ -83,16 +84,16 @@ def resolve_timeout(timeout: TimeoutTypes) -> Limits:
         return resolve_timeout((timeout.connect, timeout.read, timeout.write, timeout.pool))  # type: ignore[union-attr] # duck-typed httpx.Timeout, without importing httpx
     raise TypeError(
         "timeout takes seconds, an httpx.Timeout, (connect, read, write, pool) or None, "
-        f"not {timeout!r}"
+        f"not {redact_repr(timeout)}"
     )
 
 
 def _seconds(value: float) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"a timeout takes seconds or None, not {value!r}")
+        raise TypeError(f"a timeout takes seconds or None, not {redact_repr(value)}")
     if math.isnan(value) or value <= 0:
         raise ConfigError(
-            f"a timeout must be more than 0 seconds, not {value!r}; None waits forever"
+            f"a timeout must be more than 0 seconds, not {redact_repr(value)}; None waits forever"
         )
     return None if math.isinf(value) else float(value)
 
@@ -141,16 +142,16 @@ class ClientConfig:
 
 def _check_count(name: str, value: int, *, least: int = 1) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} takes a whole number, not {value!r}")
+        raise TypeError(f"{name} takes a whole number, not {redact_repr(value)}")
     if value < least:
         raise ConfigError(f"{name} must be at least {least}, not {value}")
 
 
 def _check_keepalive(seconds: float) -> None:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise TypeError(f"keepalive_expiry takes seconds, not {seconds!r}")
+        raise TypeError(f"keepalive_expiry takes seconds, not {redact_repr(seconds)}")
     if not seconds >= 0:
-        raise ConfigError(f"keepalive_expiry must be 0 seconds or more, not {seconds!r}")
+        raise ConfigError(f"keepalive_expiry must be 0 seconds or more, not {redact_repr(seconds)}")
 
 
 def _check_hooks(hooks: EventHooks) -> None:
@@ -159,14 +160,16 @@ def _check_hooks(hooks: EventHooks) -> None:
         raise ConfigError(f"event_hooks has {sorted(unknown)}; only 'request' and 'response' exist")
     for name, functions in hooks.items():
         if callable(functions) or not all(map(callable, functions)):
-            raise TypeError(f"event_hooks[{name!r}] takes a list of functions, not {functions!r}")
+            raise TypeError(
+                f"event_hooks[{name!r}] takes a list of functions, not {redact_repr(functions)}"
+            )
 
 
 def _check_transports(config: ClientConfig) -> None:
     for transport in (config.transport, *(config.mounts or {}).values()):
         if transport is not None and not hasattr(transport, "handle_async_request"):
             raise TypeError(
-                f"a transport has to be an httpx.AsyncBaseTransport, not {transport!r}; "
+                f"a transport has to be an httpx.AsyncBaseTransport, not {redact_repr(transport)}; "
                 "nbhttp's sync clients take async ones too"
             )
 
@@ -187,6 +190,8 @@ def _check_verify(verify: VerifyTypes) -> None:
     if isinstance(verify, bool | ssl.SSLContext):
         return
     if not isinstance(verify, str | os.PathLike):
-        raise TypeError(f"verify takes True, False, a CA file or an ssl.SSLContext, not {verify!r}")
+        raise TypeError(
+            f"verify takes True, False, a CA file or an ssl.SSLContext, not {redact_repr(verify)}"
+        )
     if not os.path.exists(verify):  # noqa: PTH110 - a str or any PathLike
         raise ConfigError(f"verify={os.fspath(verify)!r}: there is no such file or folder")

@@ -38,6 +38,7 @@ __all__ = [
     "redact_body",
     "redact_headers",
     "redact_json",
+    "redact_repr",
     "redact_text",
     "redact_url",
     "register",
@@ -329,6 +330,8 @@ def _spellings(char: str) -> str:
         ways.append(named)
     if char in "\"'/\\":
         ways.append(rf"\\{{1,7}}{re.escape(char)}")
+    if char == '"':
+        ways.append('""')  # CSV
     if char in _JSON_SHORT:
         ways.append(rf"\\{{1,7}}{_JSON_SHORT[char]}")
     if char == " ":
@@ -640,6 +643,15 @@ def redact_text(text: str) -> str:
     return _redact(text, is_url=False)
 
 
+def redact_repr(value: object) -> str:
+    """The value's `repr` for a message, masked: what was put in the wrong place may be secret.
+
+    Args:
+        value: Anything, such as an argument that is refused.
+    """
+    return redact_text(repr(value))
+
+
 def redact_url(url: str) -> str:
     """The URL with userinfo, secret parameters and every other known secret masked.
 
@@ -666,6 +678,8 @@ def _redact_by(rules: _Rules, text: str, is_url: bool) -> str:
     if rules.patterns:
         text = rules.hide_patterns(text)
     if "@" in text or "%40" in text:
+        if is_url:
+            text = _BARE_USERINFO.sub(lambda match: f"{mask_of(match[1])}@", text)
         text = _hide_userinfo(text)
     if "=" in text or ":" in text or "%" in text or "(" in text:
         text = _hide_named(text, rules, is_url=is_url)
@@ -674,6 +688,7 @@ def _redact_by(rules: _Rules, text: str, is_url: bool) -> str:
 
 # RFC 3986 section 3.2.1; a raw "@" in the password is an error that people make.
 _USERINFO = re.compile(r"//([^\s/?#\"<>\\]*)@")
+_BARE_USERINFO = re.compile(r"\A(?!mailto:)([^\s/?#:@]*+:[^\s/?#]*)@")  # the scheme was forgotten
 _ESCAPED_USERINFO = re.compile(r"\\/\\/([^\s/?#\"<>\\]*)@")
 _ENCODED_USERINFO = re.compile(r"(%2F%2F)(?:[^\s/?#&%]|%(?!2F|3F|23|26|40)..)*+%40", re.IGNORECASE)
 
@@ -706,6 +721,7 @@ _QUOTED = re.compile(
     r"\s{0,4}b?(?:\"([^\"\\]*+(?:\\.[^\"\\]*+)*+)|'([^'\\]*+(?:\\.[^'\\]*+)*+))", re.DOTALL
 )
 _ESCAPED = re.compile(r"\s{0,4}(\\{1,7})([\"'])")
+_ESCAPED_QUOTE = re.compile(r"(\\++)([\"'])")
 _WORD = re.compile(rf"[ \t]{{0,4}}((?:{_MASK_SOURCE}|{_CHARS})++)")
 _LINE = re.compile(r"[ \t]{0,4}([^\r\n\"']++)")
 _SCALAR = re.compile(r"\s{0,4}(-?\d[\d.eE+-]*+)")
@@ -724,11 +740,16 @@ def _value_regex(stop: str, *, is_url: bool) -> re.Pattern[str]:
     return re.compile(rf"(?:{_MASK_SOURCE}|{stop}(?:[^&#\s\"<>'\\]|'(?=\w)|\\(?=\w)))*+")
 
 
-# A parameter's value by what it stands in: the query or fragment, a path segment, an encoded URL.
+# A parameter's value by what it stands in: the query or fragment, a path segment, a URL that was
+# encoded once or more. A "&" encoded more often than the "=" belongs to the value.
 _VALUE = {
     (delimiter, is_url): _value_regex(stop, is_url=is_url)
     for is_url in (False, True)
-    for delimiter, stop in (("&", ""), (";", "(?![?/;])"), ("%", r"(?!%(?:25){0,3}2[36])"))
+    for delimiter, stop in (
+        ("&", ""),
+        (";", "(?![?/;])"),
+        *((f"%{times}", rf"(?!%(?:25){{0,{times}}}2[36])") for times in range(4)),
+    )
 }
 
 
@@ -786,6 +807,9 @@ def _secrets_after(text: str, separator: re.Match[str], rules: _Rules, *, is_url
     kind_of_separator = separator[3][0]
     at = separator.end()
     if delimiter and kind_of_separator in "=%":
+        if delimiter == "%":
+            times = 3 if kind_of_separator == "=" else (len(separator[3]) - 3) // 2
+            delimiter = f"%{times}"
         match = _VALUE[delimiter, is_url].match(text, at)
         return [(at, match.end(), mask_of(match[0]))] if match else []
     if kind < _Kind.DATA or kind_of_separator == "%":
@@ -844,10 +868,21 @@ def _quoted_secret(text: str, at: int, name: str) -> _Secrets:
     if match := _QUOTED.match(text, at):
         return _span(match, match.lastindex or 0, name)
     if match := _ESCAPED.match(text, at):  # JSON within a JSON string
-        end = text.find(match[1] + match[2], match.end())
-        end = len(text) if end < 0 else end
+        end = _end_of_escaped(text, match.end(), len(match[1]), match[2])
         return [(match.end(), end, _mask_field(name, text[match.end() : end]))]
     return []
+
+
+def _end_of_escaped(text: str, start: int, backslashes: int, quote: str) -> int:
+    """Where a string ends whose quotes stand behind so many backslashes (1, 3, 7).
+
+    Encoding once more doubles backslashes: a quote within the string has `2 * backslashes + 1`,
+    and a backslash at its end adds `2 * (backslashes + 1)`.
+    """
+    for match in _ESCAPED_QUOTE.finditer(text, start):
+        if match[2] == quote and len(match[1]) % (2 * backslashes + 2) == backslashes:
+            return match.end(1) - backslashes
+    return len(text)
 
 
 def _word_secret(text: str, at: int, name: str) -> _Secrets:
@@ -1037,7 +1072,45 @@ def redact_body(data: bytes | str, content_type: str) -> str:
         return "&".join(map(_redact_form_field, _rules.hide_values(text).split("&")))
     if essence.startswith("multipart/"):
         text = _PART.sub(_mask_part, text)
+    elif essence in _SHEETS:
+        text = _hide_columns(text, _SHEETS[essence])
     return redact_text(text)
+
+
+# Media types of tables, and what may separate their cells.
+_SHEETS = {
+    "text/csv": ",;\t|",
+    "application/csv": ",;\t|",
+    "text/tab-separated-values": "\t",
+}
+# RFC 4180; whatever follows the quotes of a cell belongs to it.
+_CELLS = {
+    separator: re.compile(
+        r"((?:\"[^\"]*+(?:\"\"[^\"]*+)*+\"?+)?+"
+        rf"[^{re.escape(separator)}\r\n]*+)({re.escape(separator)}|\r?\n|\r|\Z)"
+    )
+    for separator in ",;\t|"
+}
+
+
+def _hide_columns(text: str, separators: str) -> str:
+    """A table's text with the cells masked that stand below a secret name."""
+    head = text.partition("\n")[0]
+    separator = max(separators, key=head.count)
+    secret: set[int] = set()
+    out: list[str] = []
+    column, is_head = 0, True
+    for cell, end in _CELLS[separator].findall(text):
+        if is_head and _rules.kind(cell.strip(' "\ufeff')) >= _Kind.DATA:
+            secret.add(column)
+        is_secret = not is_head and column in secret
+        out += (mask_of(cell) if is_secret else cell, end)
+        column += 1
+        if end != separator:
+            if not secret:
+                return text
+            column, is_head = 0, False
+    return "".join(out)
 
 
 def _redact_form_field(field: str) -> str:

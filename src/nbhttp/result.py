@@ -79,6 +79,10 @@ class Redirect(NamedTuple):
     url: str
     location: str
 
+    def __repr__(self) -> str:
+        where = f"{redact_url(self.url)!r}, location={redact_url(self.location)!r}"
+        return f"Redirect(status_code={self.status_code}, method={self.method!r}, url={where})"
+
 
 class RequestSent(NamedTuple):
     """The request as it went out, for the result to show and to make an `httpx.Request` of."""
@@ -380,18 +384,21 @@ class RequestResult:
         from nbhttp._render.bundle import mimebundle
         from nbhttp._render.views.card import Card
 
+        self._hide_echoes()
         return mimebundle(lambda: Card(self), include, exclude)
 
     def _repr_html_(self) -> str:
         from nbhttp._render.bundle import html
         from nbhttp._render.views.card import Card
 
+        self._hide_echoes()
         return html(Card(self))
 
     def __rich__(self) -> "Text":
         from nbhttp._render.bundle import rich_text
         from nbhttp._render.views.card import Card
 
+        self._hide_echoes()
         return rich_text(Card(self))
 
     def tree(
@@ -415,6 +422,7 @@ class RequestResult:
         """
         from nbhttp._render.parts import tree_of
 
+        self._hide_echoes()
         return tree_of(self, path, depth, max_items)
 
     def table(
@@ -433,9 +441,17 @@ class RequestResult:
         """
         from nbhttp._render.parts import table_of
 
+        self._hide_echoes()
         return table_of(self, path, rows)
 
     # Private
+
+    def _hide_echoes(self) -> None:
+        """Have credentials of the request that the answer repeats masked, before it is shown."""
+        from nbhttp._credentials import remember_echoed
+
+        urls = [self._url, *(redirect.url for redirect in self._redirects)]
+        remember_echoed(urls, self._request.headers, self._request.body, self._body)
 
     def _field(self, name: bytes) -> str:
         if self._head is None:
@@ -448,6 +464,7 @@ class RequestResult:
     def _status_error(self, status: int) -> StatusError:
         from nbhttp._explain import explain, status_hint
 
+        self._hide_echoes()
         return StatusError(
             f"{status} {self.reason_phrase}".strip()
             + explain(self._body, self.content_type)
@@ -457,8 +474,7 @@ class RequestResult:
             method=self._method,
             url=self._url,
             attempts=self._attempts or (),
-            hint=self._withheld_hint(status)
-            or status_hint(status, self._field(b"retry-after")),
+            hint=self._withheld_hint(status) or status_hint(status, self._field(b"retry-after")),
         )
 
     def _withheld_hint(self, status: int) -> str | None:
@@ -481,6 +497,7 @@ class RequestResult:
         try:
             return loads(self._body)
         except JsonError as exc:
+            self._hide_echoes()
             what = "an empty body" if not self._body.strip() else f"{exc}"
             raise DecodeError(
                 f"{self._head.status} from {where}: {kind}, not JSON ({what})"

@@ -587,3 +587,63 @@ def test_queries_without_secret_names_stay(pairs: list[tuple[str, str]]):
     url = "https://h/p?" + urlencode(pairs)
     assume("40" not in url)
     assert redact_url(url) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        # An ampersand that is encoded once more than the equals sign belongs to the value.
+        ("/go?next=%2Fx%3Ftoken%3Dab%2526cd%26a%3D1", "/go?next=%2Fx%3Ftoken%3D‹redacted›%26a%3D1"),
+        ("/go?to=%252Fx%253Fsig%253Dab%2526a", "/go?to=%252Fx%253Fsig%253D‹redacted›%2526a"),
+        # JSON within JSON: a quote within the value has more backslashes than the one that ends it.
+        (
+            r'{"b": "{\"token\": \"x\\\"y\", \"a\": 1}"}',
+            r'{"b": "{\"token\": \"‹redacted›\", \"a\": 1}"}',
+        ),
+        (
+            r'{"b": "{\"token\": \"xyz\\\\\", \"a\": 1}"}',
+            r'{"b": "{\"token\": \"‹redacted›\", \"a\": 1}"}',
+        ),
+    ],
+)
+def test_values_that_were_encoded_twice(text: str, masked: str):
+    """The value ends where its own level of encoding ends."""
+    assert redaction.redact_text(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "masked"),
+    [
+        ("text/csv", "name,password\nada,x1\nbob,\n", "name,password\nada,‹redacted›\nbob,\n"),
+        ("text/csv", '"api_key";b\r\n"x;""y";2\r\n', '"api_key";b\r\n‹redacted›;2\r\n'),
+        ("text/tab-separated-values", "a\ttoken\n1\tx\n", "a\ttoken\n1\t‹redacted›\n"),
+        ("text/csv", "code,key\nDE,1\n", "code,key\nDE,1\n"),
+        ("text/csv", 'token\n"a"b\n"open\n', "token\n‹redacted›\n‹redacted›"),
+    ],
+)
+def test_secret_columns_are_masked(kind: str, text: str, masked: str):
+    """The cells below a secret name are masked, quoted ones whole."""
+    assert redaction.redact_body(text, kind) == masked
+
+
+def test_a_registered_value_is_found_in_csv():
+    """Quotes are doubled there."""
+    redaction.register('say "nothing" at all')
+    try:
+        assert redaction.redact_text('1,"say ""nothing"" at all"') == '1,"‹redacted›"'
+    finally:
+        redaction.unregister('say "nothing" at all')
+
+
+def test_userinfo_without_a_scheme():
+    """A URL whose scheme was forgotten has userinfo all the same."""
+    assert redaction.redact_url("ada:pw@h/x") == "‹redacted›@h/x"
+    assert redaction.redact_url("mailto:ada@h") == "mailto:ada@h"
+
+
+def test_a_refused_value_is_shown_masked():
+    """The text of an error message about an argument."""
+    given = ("GET", "https://ada:pw@h/", {"X-Api-Key": "abc"})
+    assert redaction.redact_repr(given) == (
+        "('GET', 'https://‹redacted›@h/', {'X-Api-Key': '‹redacted›'})"
+    )

@@ -64,7 +64,7 @@ def make_proxy(proxy: Any) -> "httpx.Proxy | None":
 
     made = proxy if isinstance(proxy, httpx.Proxy) else _parse_proxy(str(proxy))
     if made.raw_auth is not None:
-        from nbhttp._core.credentials import remember
+        from nbhttp._credentials import remember
 
         remember(made.raw_auth[1].decode("utf-8", "replace"))
     return made

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nbhttp._core import urls
 from nbhttp._core.cookies import make_jar
-from nbhttp._core.credentials import remember
 from nbhttp._core.urls import ParsedUrl
+from nbhttp._credentials import remember
 from nbhttp._json import dumps
 from nbhttp.config import ClientConfig, Limits, resolve_timeout
 from nbhttp.errors import ConfigError, ProtocolError
-from nbhttp.redaction import MASK, is_credential_name
+from nbhttp.redaction import MASK, is_credential_name, redact_repr
 from nbhttp.types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -303,7 +303,9 @@ def build_item(defaults: Defaults, item: Any) -> Prepared:
         return build(defaults, options.pop("method", "GET"), url, options)
     if isinstance(item, tuple):
         if len(item) not in {2, 3}:
-            raise TypeError(f"a request is (method, url) or (method, url, options), not {item!r}")
+            raise TypeError(
+                f"a request is (method, url) or (method, url, options), not {redact_repr(item)}"
+            )
         return build(defaults, item[0], item[1], item[2] if len(item) == 3 else {})
     return build(defaults, "GET", item, {})
 
@@ -311,7 +313,7 @@ def build_item(defaults: Defaults, item: Any) -> Prepared:
 def bulk_items(defaults: Defaults, requests: Any, concurrency: int) -> Any:
     """Check what `map` was given; a list is built as a whole, before anything is sent."""
     if isinstance(concurrency, bool) or not isinstance(concurrency, int):
-        raise TypeError(f"concurrency takes a whole number, not {concurrency!r}")
+        raise TypeError(f"concurrency takes a whole number, not {redact_repr(concurrency)}")
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
     if isinstance(requests, str | bytes | Mapping) or not isinstance(
@@ -425,7 +427,7 @@ def _max_body(value: Any, config: ClientConfig) -> int | None:
     if isinstance(value, Unset):
         return config.max_body
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise TypeError(f"max_body takes bytes or None, not {value!r}")
+        raise TypeError(f"max_body takes bytes or None, not {redact_repr(value)}")
     if value is not None and value < 0:
         raise ConfigError(f"max_body must be at least 0, not {value}")
     return value
@@ -441,7 +443,7 @@ def _follow_redirects(value: Any, config: ClientConfig) -> bool:
     if isinstance(value, Unset):
         return config.follow_redirects
     if not isinstance(value, bool):
-        raise TypeError(f"follow_redirects takes True or False, not {value!r}")
+        raise TypeError(f"follow_redirects takes True or False, not {redact_repr(value)}")
     return value
 
 
@@ -749,6 +751,8 @@ def _encode_form(data: Any, files: Any, boundary: dict[str, str]) -> tuple[RawHe
 
     if data is not None and not isinstance(data, Mapping):
         raise TypeError(f"data takes a mapping, str or bytes, not {type(data).__name__}")
+    if files is not None:
+        _remember_fields(data)
     try:
         request = httpx.Request(
             "POST",
@@ -767,6 +771,14 @@ def _encode_form(data: Any, files: Any, boundary: dict[str, str]) -> tuple[RawHe
     if isinstance(request.stream, httpx.ByteStream):
         return fields, request.read()
     return fields, cast("Body", request.stream)  # iterable both ways
+
+
+def _remember_fields(data: Any) -> None:
+    """Have the credentials of a multipart form masked: its body is not kept to look them up."""
+    for name, given in (data or {}).items():
+        value = _revealed(given)
+        if isinstance(name, str) and isinstance(value, str) and is_credential_name(name):
+            remember(value)
 
 
 def _checked_files(files: Any) -> Any:

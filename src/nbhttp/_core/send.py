@@ -481,8 +481,11 @@ def _locate(error: NbhttpError, result: RequestResult) -> None:
 
 def _remember_credentials(request: Prepared) -> None:
     """Have what an auth scheme added masked wherever it is echoed."""
-    from nbhttp._core.credentials import remember
+    from nbhttp._credentials import remember
+    from nbhttp.redaction import is_credential_name
 
     for name, value in request.headers:
-        if name.lower() in {b"authorization", b"proxy-authorization"}:
-            remember(value.decode("utf-8", "replace").rpartition(" ")[2])
+        if is_credential_name(name.decode("latin-1")) and name.lower() != b"cookie":
+            text = value.decode("utf-8", "replace")
+            remember(text)
+            remember(text.rpartition(" ")[2])  # without the scheme

@@ -252,6 +252,7 @@ def _task_name() -> str | None:
 def _bodies(result: object, max_bytes: int) -> dict[str, str | None]:
     if not isinstance(result, RequestResult):
         return {}
+    result._hide_echoes()  # noqa: SLF001 - before it is shown
     sent = result._request  # noqa: SLF001 - what was sent has no public face beside `response`
     kind = next((v for k, v in sent.headers if k.lower() == b"content-type"), b"")
     return {

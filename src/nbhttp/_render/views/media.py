@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nbhttp._render.blocks import Line, Lines, Span
 from nbhttp._render.units import count, seconds_text
+from nbhttp.redaction import redact_text
 
 __all__ = ["Kind", "hex_head", "recognise"]
 
@@ -202,8 +203,11 @@ def _zip_names(body: bytes, at: int, most: int) -> list[str]:
 
 
 def hex_head(body: bytes, lines: int) -> Lines:
-    """Return the first bytes as hexadecimal and ASCII, sixteen a line."""
+    """Return the first bytes as hexadecimal and ASCII, sixteen a line; nothing of a secret."""
     shown = body[: 16 * lines]
+    around = body[: 16 * lines + 512].decode("latin-1")
+    if redact_text(around) != around:
+        return Lines((), f"… {count(len(body), 'byte')}, not shown: there is a secret in them")
     more = f"… {count(len(body) - len(shown), 'more byte')}" if len(body) > len(shown) else ""
     return Lines(tuple(_hex_line(shown, at) for at in range(0, len(shown), 16)), more)
 
