@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 
 from nbhttp._core import events
 from nbhttp._core.callers import Caller
@@ -17,7 +18,7 @@ from nbhttp._core.destination import Destination, resolve
 from nbhttp._core.download_job import Job, check_count, make_job
 from nbhttp._core.filenames import from_url, numbered, safe_name
 from nbhttp._core.manifest import DEFAULT_NAME, Manifest
-from nbhttp._core.partfile import Identity
+from nbhttp._core.partfile import Identity, sync_directory
 from nbhttp._core.reporting import Display
 from nbhttp._core.request import raw_headers
 from nbhttp.bulk import BulkResult, Collected, map_bounded
@@ -420,18 +421,25 @@ class Batch:
                 if error is not None:
                     raise error
         finally:
-            if self._manifest is not None:
-                self._manifest.close()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._sync)
             with anyio.move_on_after(1, shield=True):
                 await self._tell(is_over=True)
         new = dict(zip(wanted, collected.in_order(), strict=True))
         results = [new[at] if at in new else before[i] for i, at in enumerate(where)]
         return results, time.perf_counter() - self._started
 
+    def _sync(self) -> None:
+        """Have names and manifest survive a power cut."""
+        if self._fetched and self._plan.tasks[0].job.destination.directory is not None:
+            sync_directory(self._plan.tasks[0].job.destination.directory)
+        if self._manifest is not None:
+            self._manifest.close()
+
     async def _fetch(self, task: Task) -> DownloadResult:
         result = self._known(task)
         if result is None:
-            result = await self._download(replace(task.job, hub=self._own_hub))
+            result = await self._download(replace(task.job, hub=self._own_hub, syncs_name=False))
             if self._manifest is not None:
                 self._manifest.note(task.identity, task.name, result)
         self._counts["ok" if result else "failed"] += 1

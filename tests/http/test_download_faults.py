@@ -138,20 +138,22 @@ def test_a_file_that_changed_says_so(client: HttpClient, fault: FaultServer, tmp
 
 def test_a_change_without_a_new_etag_is_caught_by_the_checksum(client: HttpClient, tmp_path: Path):
     """What was put together of two versions fails, is dropped, and the whole is fetched."""
-    digest = hashlib.sha256(b"abcdefghij").hexdigest()
+    old, new = b"o" * 2_000_000, b"n" * 2_000_000
+    half = {"etag": '"1"', "content-range": "bytes 1000000-1999999/2000000"}
     answers = [
-        (200, {"etag": '"1"', "content-length": "10"}, b"01234"),
-        (206, {"etag": '"1"', "content-range": "bytes 5-9/10", "content-length": "5"}, b"fghij"),
-        (200, {"etag": '"1"', "content-length": "10"}, b"abcdefghij"),
+        (200, {"etag": '"1"', "content-length": "2000000"}, old[:1_000_000]),
+        (206, half, new[1_000_000:]),
+        (200, {"etag": '"1"', "content-length": "2000000"}, new),
     ]
+    digest = hashlib.sha256(new).hexdigest()
     with scripted(answers) as (url, asked):
         result = client.download_file(
             url, tmp_path / "f", checksum=f"sha256:{digest}", progress=False
         )
     assert result.success, result.error
     assert result.verified
-    assert (tmp_path / "f").read_bytes() == b"abcdefghij"
-    assert [fields.get("range") for fields in asked] == [None, "bytes=5-", None]
+    assert (tmp_path / "f").read_bytes() == new
+    assert [fields.get("range") for fields in asked] == [None, "bytes=1000000-", None]
     assert result.restarts == ("the digest of what was put together is wrong",)
 
 

@@ -608,10 +608,11 @@ def test_who_does_not_wait_is_told_who_holds_the_file(
     client: HttpClient, fault: FaultServer, tmp_path: Path
 ):
     """`lock_timeout=0` says at once which process writes the file."""
-    from nbhttp._core.partfile import Part
+    from nbhttp._core.partfile import Identity, Part, Sidecar, Validators
 
     part = Part(tmp_path / "f")
     assert part.try_lock()
+    part.open(Sidecar(Identity("http://h/"), Validators(), 1, "f"), keep=False)
     result = client.download_file(
         f"{fault.url}/file/a/1", tmp_path / "f", lock_timeout=0, progress=False
     )

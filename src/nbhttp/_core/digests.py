@@ -134,7 +134,7 @@ class Hashes:
     def __init__(self, algorithms: Iterable[str]) -> None:
         self._hashers = {name: new_hash(name) for name in algorithms}
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | bytearray) -> None:
         """Hash the next bytes."""
         for hasher in self._hashers.values():
             hasher.update(data)

@@ -9,6 +9,7 @@ again      after a failure: from where it stood, or from the start where version
 Nothing gets its final name before it is complete and has passed every check.
 """
 
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -277,7 +278,9 @@ class _Download:
         await self._lock(part)
         self._file.adopt(part)
         check_target(target)
-        existing = await _in_thread(Existing.find, target, self._identity)
+        existing = None
+        if os.path.lexists(target):  # noqa: ASYNC240 - one quick look
+            existing = await _in_thread(Existing, target, self._identity)
         checksum = self._job.checksum
         if existing is None or checksum is None:
             self._existing = existing

@@ -33,6 +33,7 @@ class Job:
         segments: None is "auto".
         hashes_sha256: Whether the SHA-256 is wanted although nothing is compared with it.
         hub: Hears its events; None is the client's.
+        syncs_name: Whether the file's name is made durable too; a batch does it once for all.
     """
 
     request: Prepared
@@ -48,6 +49,7 @@ class Job:
     display: Display | None = None
     hashes_sha256: bool = False
     hub: "EventHub | None" = None
+    syncs_name: bool = True
 
 
 def make_job(

@@ -1,6 +1,5 @@
 """The file that is there already: is it the one that the server has?"""
 
-import os
 from pathlib import Path
 
 from nbhttp._core.answers import Facts, http_date
@@ -26,11 +25,6 @@ class Existing:
         self.stat = path.lstat() if not path.exists() else path.stat()
         self._record: Record | None = read_record(path, identity)
         self.is_verified = False
-
-    @classmethod
-    def find(cls, path: Path, identity: Identity) -> "Existing | None":
-        """Return what stands at `path`, a dangling link included; None when nothing does."""
-        return cls(path, identity) if os.path.lexists(path) else None
 
     @property
     def size(self) -> int:

@@ -17,7 +17,7 @@ from nbhttp._core.crew import LEAST_BYTES, Crew
 from nbhttp._core.digests import Checksum, Hashes, stated_digests
 from nbhttp._core.download_job import Job
 from nbhttp._core.filesink import FileSink
-from nbhttp._core.hashing import FollowingHash, hash_file
+from nbhttp._core.hashing import FollowingHash
 from nbhttp._core.partfile import Identity, Part, Sidecar, Validators
 from nbhttp._core.ranges import Range
 from nbhttp._core.receiving import Tally, check_digests, decoder_for
@@ -29,6 +29,8 @@ __all__ = ["FileReceiver", "disk_error", "exists_error"]
 _NOTE_BYTES = 2 * 1024 * 1024
 _NOTE_PERIOD_S = 0.02
 _SYNC_PERIOD_S = 5.0
+_WRITE_PERIOD_S = 0.05
+_WRITE_BYTES = 32 * 1024 * 1024
 
 Ask = Callable[[Range | None, Sequence[tuple[bytes, str]]], Awaitable[Answer]]
 
@@ -157,11 +159,15 @@ class FileReceiver:
         if facts.codings:
             await self._receive_coded(answer)
             return
+        if ruling.verdict is Verdict.WHOLE and (ruling.total or MIN_SPLIT_BYTES) < MIN_SPLIT_BYTES:
+            await self._receive_small(answer)
+            return
         await self._open(facts, ruling)
         await self._started()
         failure = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._keep_synced)
+            group.start_soon(self._keep_writing)
             try:
                 await self._receive_streams(answer, ruling, start)
             except Exception as exc:  # noqa: BLE001 - raised below, as it is
@@ -208,17 +214,14 @@ class FileReceiver:
         streams, sidecar = self._streams, self._sidecar
         assert streams is not None and sidecar is not None  # noqa: S101, PT018 - made by _open
         first = self._make_stream(start, ruling.stop)
-        if streams.total is not None and streams.total < MIN_SPLIT_BYTES:
-            await streams.drain(answer.live, first)
-        else:
-            crew = Crew(
-                streams,
-                sidecar.validators,
-                self._ask_beside,
-                self._make_stream,
-                self._segments(answer.facts),
-            )
-            await crew.run(answer.live, first)
+        crew = Crew(
+            streams,
+            sidecar.validators,
+            self._ask_beside,
+            self._make_stream,
+            self._segments(answer.facts),
+        )
+        await crew.run(answer.live, first)
         if streams.total is None:
             streams.total = sidecar.total = first.position
         if streams.is_incomplete:
@@ -284,6 +287,39 @@ class FileReceiver:
                 with contextlib.suppress(OSError):
                     await self._held.sync(self._streams.done)
 
+    async def _keep_writing(self) -> None:
+        """Have the disk write along, so that little is left to be synced at the end."""
+        begun = 0
+        while True:
+            await anyio.sleep(_WRITE_PERIOD_S)
+            front = 0 if self._streams is None else self._streams.done.front
+            if front - begun >= _WRITE_BYTES:
+                with contextlib.suppress(OSError):
+                    await _in_thread(partial(self._held.start_writing, begun, front))
+                begun = front
+
+    async def _receive_small(self, answer: Answer) -> None:
+        """Take a small file in memory and write it at once; a break starts it over."""
+        await self._started()
+        data = bytearray()
+        self._coded = 0
+        async for piece in answer.pieces():
+            data += piece
+            self._coded += len(piece)
+            self._tally.fetched += len(piece)
+        expected = self._expected(answer.facts)
+        hashes = Hashes(self._algorithms(expected))
+        part = self._held
+
+        def finish() -> None:
+            hashes.update(data)
+            self._tally.digests = hashes.digests()
+            self._tally.is_verified = check_digests(expected, self._tally.digests)
+            part.write_whole(data)
+
+        await _in_thread(finish)
+        await self._name(len(data), answer.facts.validators)
+
     async def _receive_coded(self, answer: Answer) -> None:
         """Decode while writing. What is counted comes over the network; it cannot be resumed."""
         part = self._held
@@ -326,14 +362,10 @@ class FileReceiver:
             await _in_thread(partial(part.open, sidecar, keep=True))
         expected = self._expected(self._facts)
         self._start_hashing(expected)
-        algorithms = self._algorithms(expected)
         if self._hash is not None:
             self._tally.digests = await self._hash.digests(size)
             self._hash = None
-        elif algorithms:
-            hashed = partial(hash_file, part.path, *algorithms)
-            self._tally.digests = await _in_thread(hashed)
-        self._check(expected)
+            self._check(expected)
         await self._name(size, sidecar.validators)
 
     def _check(self, expected: Sequence[Checksum]) -> None:
@@ -360,6 +392,7 @@ class FileReceiver:
             validators=validators,
             mtime=self._mtime(),
             overwrite=self._job.overwrite,
+            syncs_name=self._job.syncs_name,
         )
         try:
             await _in_thread(finish)
@@ -391,8 +424,7 @@ class FileReceiver:
 
     def _start_hashing(self, expected: Sequence[Checksum]) -> None:
         algorithms = self._algorithms(expected)
-        is_small = self._tally.total is not None and self._tally.total < MIN_SPLIT_BYTES
-        if algorithms and self._hash is None and not is_small:
+        if algorithms and self._hash is None:
             self._hash = FollowingHash(self._held.path, algorithms)
 
     def _stop_hashing(self) -> None:

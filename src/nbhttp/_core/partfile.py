@@ -33,10 +33,14 @@ __all__ = [
     "find_by_url",
     "part_path",
     "read_record",
+    "sync_directory",
 ]
 
 _VERSION = 1
 _COMPACT_BYTES = 256 * 1024
+_FLAGS = os.O_RDWR | os.O_CREAT
+for _name in ("O_BINARY", "O_CLOEXEC", "O_NOFOLLOW"):  # where the system has them
+    _FLAGS |= getattr(os, _name, 0)
 _SIGNATURE = re.compile(
     r"x-(?:amz|goog|ms)-|^(?:expires|sig|se|st|sp|sv|sr|skoid|policy)$", re.IGNORECASE
 )
@@ -154,6 +158,11 @@ class Sidecar:
             total=self.total,
             target=self.target,
             boot=boot_token(),
+            holder={
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "since": int(time.time()),
+            },
         )
 
 
@@ -282,10 +291,6 @@ class Part:
             return False
         except (OSError, NotImplementedError) as exc:
             raise self._unwritable((getattr(exc, "strerror", None) or str(exc)).lower()) from exc
-        with contextlib.suppress(OSError):
-            _beside(self.path, ".holder").write_text(
-                _line(pid=os.getpid(), host=socket.gethostname(), since=int(time.time()))
-            )
         return True
 
     def _unwritable(self, reason: str) -> ConfigError:
@@ -296,9 +301,8 @@ class Part:
 
     def locked_error(self) -> LockedError:
         """Return the error that says who holds the lock."""
-        holder: dict[str, Any] = {}
-        with contextlib.suppress(OSError):
-            holder = _object(_beside(self.path, ".holder").read_text()) or {}
+        found = _read_sidecar(self._sidecar)
+        holder = {} if found is None else found[0].get("holder") or {}
         who = "another process"
         if holder:
             since = time.strftime("%H:%M:%S", time.localtime(float(holder.get("since", 0))))
@@ -313,8 +317,6 @@ class Part:
         self.close()
         if not self._lock.is_locked:
             return
-        with contextlib.suppress(OSError):
-            _beside(self.path, ".holder").unlink()
         if os.name == "posix":  # Windows refuses while it is open, and filelock removes it there
             with contextlib.suppress(OSError):
                 self._lock_path.unlink()
@@ -355,16 +357,11 @@ class Part:
             keep: Whether the bytes that are there count; else it is emptied.
         """
         self.close()
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        flags |= getattr(os, "O_NOFOLLOW", 0)
         if not keep:
-            # A new file: what a reader has open or a link points to is not overwritten.
-            self.path.unlink(missing_ok=True)
             sidecar.done = self._synced = Done()
-            flags |= os.O_EXCL
         self.sidecar = sidecar
         self._noted = sidecar.done
-        self.fd = os.open(self.path, flags, 0o666)
+        self.fd = os.open(self.path, _FLAGS, 0o666) if keep else self._create()
         self._rewrite()
         return self.fd
 
@@ -381,6 +378,15 @@ class Part:
         await anyio.to_thread.run_sync(os.fsync, self.fd)
         self._synced = done
         self._append("synced", done)
+
+    def start_writing(self, start: int, stop: int) -> None:
+        """Have the system begin to write these bytes to the disk: the sync at the end is shorter.
+
+        Blocking, up to some tenths of a second; does nothing where the system cannot be told.
+        """
+        if self.fd is not None and hasattr(os, "posix_fadvise"):
+            # Linux starts writing what is dirty in the range, and keeps it.
+            os.posix_fadvise(self.fd, start, stop - start, os.POSIX_FADV_DONTNEED)
 
     def _append(self, kind: str, done: Done) -> None:
         if self._journal is None:
@@ -401,14 +407,28 @@ class Part:
         self._journal = os.open(self._sidecar, os.O_WRONLY | os.O_APPEND)
         self._journal_bytes = len(text)
 
+    def write_whole(self, data: bytes | bytearray) -> None:
+        """Write a small file at once, without a sidecar: it is not worth resuming."""
+        self.discard()
+        self.fd = self._create()
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.fd, view) :]
+
+    def _create(self) -> int:
+        """Make a new file: what a reader has open or a link points to is not written to."""
+        self.path.unlink(missing_ok=True)
+        return os.open(self.path, _FLAGS | os.O_EXCL, 0o666)
+
     def finish(
         self,
         size: int,
         *,
         identity: Identity,
         validators: Validators,
-        mtime: float | None,
-        overwrite: bool,
+        mtime: float | None = None,
+        overwrite: bool = False,
+        syncs_name: bool = True,
     ) -> None:
         """Give the complete file its name, durably.
 
@@ -418,6 +438,7 @@ class Part:
             validators: Its version.
             mtime: Modification time to set, in seconds since 1970; None leaves it.
             overwrite: Whether a file of that name may be replaced.
+            syncs_name: Whether the name survives a power cut too; what has it is whole anyway.
 
         Raises:
             FileExistsError: Something else has taken the name meanwhile.
@@ -433,7 +454,8 @@ class Part:
         if not overwrite and os.path.lexists(self.target):
             raise FileExistsError(self.target)
         self.path.replace(self.target)
-        _sync_directory(self.target.parent)
+        if syncs_name:
+            sync_directory(self.target.parent)
         self._sidecar.unlink(missing_ok=True)
 
     def discard(self) -> None:
@@ -456,8 +478,8 @@ class Part:
             os.close(journal)
 
 
-def _sync_directory(path: Path) -> None:
-    """Have a rename survive a power cut; not every file system can."""
+def sync_directory(path: Path) -> None:
+    """Have names in it survive a power cut; not every file system can."""
     if os.name != "posix":
         return
     with contextlib.suppress(OSError):
