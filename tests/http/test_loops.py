@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import anyio
 import httpx
 import pytest
 from servers.counting import CountingServer, running_counting_server
@@ -390,3 +391,26 @@ async def test_many_clients_leave_nothing_on_a_loop(server: CountingServer, engi
         gc.collect()
     assert len(end.members) == 0
     await asyncio.to_thread(server.wait_for, lambda s: s.open == 0)
+
+
+@pytest.mark.filterwarnings("ignore:Async generator 'httpcore:ResourceWarning")  # trio's, of it
+@pytest.mark.parametrize("run", ["asyncio", "trio"])
+def test_a_stream_left_at_the_end_of_its_loop_gives_its_slot_back(
+    server: CountingServer, engine: str, run: str
+) -> None:
+    """Leaving it is the last that the loop does: what closes it may be cancelled unbegun."""
+    if run == "trio" and engine == "direct":
+        pytest.skip("trio is spoken by httpx only")
+    client = make(server, engine, max_connections=2)
+    ends: list[object] = []
+    client.subscribe(lambda e: ends.append(e) if type(e).__name__ == "RequestFinished" else None)
+
+    async def leave() -> None:
+        async for _ in client.stream_request("GET", "/drip", chunk_size=None):
+            break
+
+    for number in range(3):
+        anyio.run(leave, backend=run)
+        assert client.cancel_all() == 0
+        assert len(ends) == number + 1
+    server.wait_for(lambda s: s.in_flight == 0)

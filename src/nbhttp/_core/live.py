@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from nbhttp._core.runtime import call_threadsafe, spawn
+from nbhttp._core.runtime import call_threadsafe, spawn, wait_for_end_of
 from nbhttp._engines.base import Exchange, Head
 from nbhttp._engines.decoding import make_decoder
 
@@ -33,7 +33,9 @@ class Live:
         self._is_open = True
         self._is_cancelled = False
         self.flight: Flight | None = None  # the read under way
+        self._close: Callable[[], Awaitable[None]] | None = None  # told to, and not done yet
         state.lives.add(self)
+        wait_for_end_of(loop, self)
 
     async def read(self) -> bytes:
         """Return the next piece as sent; b"" at the end.
@@ -80,6 +82,7 @@ class Live:
         if not self._is_open:
             return
         self._is_open = False
+        self._close = None
         self._state.lives.discard(self)
         try:
             await self.exchange.aclose()
@@ -90,12 +93,18 @@ class Live:
         """Have `close()` awaited on its loop, from any thread; the garbage collector's way."""
         if not self._is_open:
             return
+        self._close = close
         try:
             call_threadsafe(self._loop, spawn, self._loop, close)
         except RuntimeError:  # its loop has ended, and its connection with it
             self._is_open = False
             self._state.lives.discard(self)
             self._state.gate.release()
+
+    async def end(self) -> None:
+        """Close it: the loop is ending, and may have cancelled the task that was to do it."""
+        if self._is_open:
+            await (self._close or self.aclose)()
 
     def cancel(self) -> None:
         """End it from any thread: the read under way, or the next one, raises CancelledError."""
