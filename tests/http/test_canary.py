@@ -313,7 +313,7 @@ class Drive:
         ):
             options = put(secret)
             said = f"the credential {secret} is not known here"
-            for status in ("200 OK", "401 Unauthorized", "500 Internal Server Error"):
+            for status in ("200 OK", "401 Unauthorized"):
                 for kind, body in (
                     (
                         "application/json",
@@ -517,7 +517,9 @@ class Drive:
             ("403", refused, {}),
             ("changed", url + "?change_after=1&truncate=70000", {"max_attempts": 1}),
         ):
-            for progress in (True, "bar", self._see):
+            for progress in (
+                (True, "bar", self._see) if label in {"whole", "truncated"} else (True,)
+            ):
                 r = await face.call(
                     "download_file",
                     source,
