@@ -148,15 +148,8 @@ class _Download:
 
     async def run(self) -> DownloadResult:
         """Fetch the file; see `download`."""
-        error: Exception | None = None
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._reporter.watch, self)
-                try:
-                    await self._until_done()
-                except Exception as exc:  # noqa: BLE001 - sorted out below, outside the group
-                    error = exc
-                group.cancel_scope.cancel()
+            error = await self._watched() if self._reporter.is_watched else await self._outcome()
         except BaseException:
             self._receiver.leave()
             await self._reporter.cancelled(self, self._started)
@@ -165,6 +158,22 @@ class _Download:
         result = self._result(None if error is None else self._explained(error))
         await self._reporter.finished(self, self._started, result)
         return result
+
+    async def _watched(self) -> Exception | None:
+        """Do it while the reporter looks on; see `_outcome`."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._reporter.watch, self)
+            error = await self._outcome()
+            group.cancel_scope.cancel()
+        return error
+
+    async def _outcome(self) -> Exception | None:
+        """Do it; return what ended it, sorted out later and outside of any task group."""
+        try:
+            await self._until_done()
+        except Exception as exc:  # noqa: BLE001 - returned
+            return exc
+        return None
 
     async def _until_done(self) -> None:
         await self._prepare()

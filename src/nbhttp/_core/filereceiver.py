@@ -153,7 +153,7 @@ class FileReceiver:
         """Take an answer's body; see `Receiver.receive`."""
         self._facts = facts = answer.facts
         self._tally.total = ruling.total
-        if ruling.verdict is Verdict.WHOLE:
+        if ruling.verdict is Verdict.WHOLE and self._sidecar is not None:
             self.drop()
         self._check_space(ruling.total)
         if facts.codings:
@@ -311,14 +311,13 @@ class FileReceiver:
         hashes = Hashes(self._algorithms(expected))
         part = self._held
 
-        def finish() -> None:
+        def write() -> None:
             hashes.update(data)
             self._tally.digests = hashes.digests()
             self._tally.is_verified = check_digests(expected, self._tally.digests)
             part.write_whole(data)
 
-        await _in_thread(finish)
-        await self._name(len(data), answer.facts.validators)
+        await self._name(len(data), answer.facts.validators, write)
 
     async def _receive_coded(self, answer: Answer) -> None:
         """Decode while writing. What is counted comes over the network; it cannot be resumed."""
@@ -383,17 +382,24 @@ class FileReceiver:
             self.drop()
             raise
 
-    async def _name(self, size: int, validators: Validators) -> None:
+    async def _name(
+        self, size: int, validators: Validators, write: Callable[[], None] | None = None
+    ) -> None:
+        """Give the file its name, in a thread, after `write`."""
         part = self._held
-        finish = partial(
-            part.finish,
-            size,
-            identity=self._identity,
-            validators=validators,
-            mtime=self._mtime(),
-            overwrite=self._job.overwrite,
-            syncs_name=self._job.syncs_name,
-        )
+
+        def finish() -> None:
+            if write is not None:
+                write()
+            part.finish(
+                size,
+                identity=self._identity,
+                validators=validators,
+                mtime=self._mtime(),
+                overwrite=self._job.overwrite,
+                syncs_name=self._job.syncs_name,
+            )
+
         try:
             await _in_thread(finish)
         except FileExistsError as exc:

@@ -409,8 +409,13 @@ class Part:
 
     def write_whole(self, data: bytes | bytearray) -> None:
         """Write a small file at once, without a sidecar: it is not worth resuming."""
-        self.discard()
-        self.fd = self._create()
+        self.close()
+        self.sidecar = None
+        try:
+            self.fd = os.open(self.path, _FLAGS | os.O_EXCL, 0o666)
+        except FileExistsError:
+            self.discard()
+            self.fd = self._create()
         view = memoryview(data)
         while view:
             view = view[os.write(self.fd, view) :]
@@ -456,7 +461,8 @@ class Part:
         self.path.replace(self.target)
         if syncs_name:
             sync_directory(self.target.parent)
-        self._sidecar.unlink(missing_ok=True)
+        if self.sidecar is not None:
+            self._sidecar.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove what is there: it is not worth resuming."""
