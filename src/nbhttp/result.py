@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from nbhttp._json import JsonError, loads
 from nbhttp.errors import DecodeError, NbhttpError, StatusError
 from nbhttp.redaction import redact_text, redact_url
 from nbhttp.types import UNSET, Unset
@@ -326,7 +327,7 @@ class RequestResult:
         Raises:
             DecodeError: The body is not JSON, or no answer came; says where and what it is.
         """
-        if not isinstance(self._json, Unset):
+        if self._json is not UNSET:
             return self._json
         try:
             value = self._parse()
@@ -486,25 +487,29 @@ class RequestResult:
         )
 
     def _parse(self) -> Any:
-        from nbhttp._explain import opening
-        from nbhttp._json import JsonError, loads
-
-        where = f"{self._method} {redact_url(self._url)}"
-        context: dict[str, Any] = {"method": self._method, "url": self._url}
         if self._head is None:
-            raise DecodeError(f"no answer to decode: {self.error}", **context) from self.exception
-        kind = self.content_type or "no content type"
+            raise DecodeError(
+                f"no answer to decode: {self.error}", method=self._method, url=self._url
+            ) from self.exception
         try:
             return loads(self._body)
         except JsonError as exc:
-            self._hide_echoes()
-            what = "an empty body" if not self._body.strip() else f"{exc}"
-            raise DecodeError(
-                f"{self._head.status} from {where}: {kind}, not JSON ({what})"
-                + opening(self._body, self._field(b"content-type")),
-                hint=self.hint or "look at r.text; pass default= to json() to go on without",
-                **context,
-            ) from None
+            raise self._not_json(exc) from None
+
+    def _not_json(self, exc: JsonError) -> DecodeError:
+        from nbhttp._explain import opening
+
+        self._hide_echoes()
+        where = f"{self._method} {redact_url(self._url)}"
+        kind = self.content_type or "no content type"
+        what = "an empty body" if not self._body.strip() else f"{exc}"
+        return DecodeError(
+            f"{self.status_code} from {where}: {kind}, not JSON ({what})"
+            + opening(self._body, self._field(b"content-type")),
+            hint=self.hint or "look at r.text; pass default= to json() to go on without",
+            method=self._method,
+            url=self._url,
+        )
 
     def _build_response(self, head: "Head") -> "httpx.Response":
         import httpx
