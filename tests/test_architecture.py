@@ -16,7 +16,7 @@ LAYERS = [
     ["bulk", "download_batch", "pagination", "formats"],
     ["_core", "_engines"],
     ["result", "downloads", "tasks", "_tasks", "streaming", "integrations"],
-    ["secrets", "config", "errors", "types", "_json", "_charset", "_explain", "_credentials"],
+    ["secrets", "config", "errors", "types", "_json", "_charset", "_explain", "_credentials", "_habits"],
     ["redaction"],
 ]
 # They hang on the side: they listen to the core and show results.

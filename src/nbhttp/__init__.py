@@ -122,7 +122,9 @@ def __getattr__(name: str) -> "Any":
         return import_module(f"nbhttp.{name}")
     home = _HOME_OF.get(name)
     if home is None:
-        raise AttributeError(f"module 'nbhttp' has no attribute {name!r}")
+        from nbhttp._habits import missing_name
+
+        raise missing_name(name, __dir__())
     value = getattr(import_module(home), name)
     globals()[name] = value
     return value

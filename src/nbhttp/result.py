@@ -366,6 +366,20 @@ class RequestResult:
             raise
         return target
 
+    if not TYPE_CHECKING:  # it would make every name an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say of a name from requests or httpx how it is written here."""
+            import sys
+
+            from nbhttp import _habits
+
+            habits = _habits.of_result
+            httpx = sys.modules.get("httpx")
+            if name not in habits and httpx is not None and hasattr(httpx.Response, name):
+                habits = {name: f"r.response, an httpx.Response, has it: r.response.{name}"}
+            raise _habits.attribute_error("a RequestResult", name, habits, dir(type(self)))
+
     # How it looks
 
     def __repr__(self) -> str:

@@ -34,11 +34,14 @@ class DemoServer:
         port: The port on 127.0.0.1; 0 takes a free one, a new one at every start.
 
     Raises:
-        ValueError: The port is not from 0 to 65535.
+        TypeError: The port is no whole number.
+        ValueError: It is not from 0 to 65535.
         MissingExtraError: starlette or uvicorn is missing (the extra `tour` brings them).
     """
 
     def __init__(self, *, port: int = 0) -> None:
+        if isinstance(port, bool) or not isinstance(port, int):
+            raise TypeError(f"port takes a whole number, not {port!r}")
         if not 0 <= port <= 65535:
             raise ValueError(f"expected a port from 0 to 65535, not {port}")
         for module in ("starlette", "uvicorn"):

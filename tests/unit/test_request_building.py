@@ -115,8 +115,8 @@ def test_limits() -> None:
 
 
 def test_unknown_options_name_the_known() -> None:
-    """A misspelled one lists what there is; a client's says where it belongs."""
-    with pytest.raises(TypeError, match=r"'haeders'; there are: auth, content"):
+    """A misspelled one says what was meant; a client's says where it belongs."""
+    with pytest.raises(TypeError, match=r"'haeders'; did you mean 'headers'"):
         built(haeders={})
     with pytest.raises(TypeError, match=r"HttpClient\(http2=…\)"):
         built(http2=True)

@@ -7,13 +7,16 @@ from nbhttp._core.destination import Destination, resolve
 from nbhttp._core.digests import Checksum, parse_checksum
 from nbhttp._core.reporting import Display
 from nbhttp._core.request import Prepared, build, raw_headers
+from nbhttp._habits import unknown_option
 from nbhttp.downloads import (
     DEFAULT_CHUNK_SIZE,
     DEFAULT_LOCK_TIMEOUT_S,
     DEFAULT_MAX_ATTEMPTS,
+    DownloadOptions,
     OnProgress,
 )
 from nbhttp.errors import ConfigError
+from nbhttp.types import RequestOptions
 
 if TYPE_CHECKING:
     from nbhttp._core.events import EventHub
@@ -95,6 +98,10 @@ def make_job(
 
 
 def _request(defaults: "Defaults", url: Any, options: dict[str, Any]) -> Prepared:
+    unknown = options.keys() - RequestOptions.__optional_keys__
+    if unknown:
+        known = DownloadOptions.__optional_keys__ | {"params", "headers", "timeout"}
+        raise unknown_option(unknown, known, "download")
     request = build(defaults, "GET", url, options)
     for name, _ in request.headers:
         if name.lower() in _SET_BY_US:

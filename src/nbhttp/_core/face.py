@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbhttp import config as defaults
 from nbhttp._core.state import ClientState
+from nbhttp._core.urls import base_text
 from nbhttp.config import ClientConfig
 from nbhttp.types import (
     AuthTypes,
@@ -17,6 +18,7 @@ from nbhttp.types import (
     HeaderTypes,
     ParamTypes,
     ProxyTypes,
+    RequestOptions,
     Subscriber,
     TimeoutTypes,
     Unsubscribe,
@@ -28,6 +30,17 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = ["Client"]
+
+_SETTINGS = frozenset({*ClientConfig.__dataclass_fields__, "cookies", "name"})
+
+
+def _where_set(client: Client, name: str) -> str:
+    """Say how a setting is changed."""
+    if name in {"headers", "cookies"}:
+        return f"change them in place: client.{name}.update(…)"
+    is_option = name in RequestOptions.__optional_keys__
+    of_call = f", or for one call: client.get(url, {name}=…)" if is_option else ""
+    return f"it is given when the client is made: {type(client).__name__}({name}=…){of_call}"
 
 
 class Client:
@@ -61,7 +74,7 @@ class Client:
         name: str | None = None,
     ) -> None:
         settings = ClientConfig(
-            base_url=str(base_url),
+            base_url=base_text(base_url),
             timeout=timeout,
             headers=headers,
             verify=verify,
@@ -84,6 +97,29 @@ class Client:
             engine=engine,
         )
         self._state = ClientState(settings, cookies, name)
+
+    if not TYPE_CHECKING:  # it would make every name an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say of a setting, or a name from requests or httpx, how it is written here."""
+            from nbhttp import _habits
+
+            habits = _habits.of_client
+            if name in _SETTINGS:
+                habits = {name: _where_set(self, name)}
+            raise _habits.attribute_error(
+                f"the {type(self).__name__}", name, habits, dir(type(self))
+            )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse to set a setting afterwards: it would change nothing.
+
+        Raises:
+            AttributeError: It is one.
+        """
+        if name in _SETTINGS:
+            raise AttributeError(f"{name} cannot be set; {_where_set(self, name)}")
+        object.__setattr__(self, name, value)
 
     def subscribe(self, callback: Subscriber) -> Unsubscribe:
         """Have `callback(event)` called for each event of this client.

@@ -22,6 +22,7 @@ from nbhttp._core import urls
 from nbhttp._core.cookies import make_jar
 from nbhttp._core.urls import ParsedUrl
 from nbhttp._credentials import remember
+from nbhttp._habits import unknown_option
 from nbhttp._json import dumps
 from nbhttp.config import ClientConfig, Limits, resolve_timeout
 from nbhttp.errors import ConfigError, ProtocolError
@@ -363,15 +364,15 @@ def _unknown_options(names: set[str]) -> TypeError:
             f"{name}= belongs to a client, not to one request: "
             f"HttpClient({name}=…).get(…) or AsyncHttpClient({name}=…)"
         )
-    listed = ", ".join(sorted(repr(name) for name in names))
-    return TypeError(f"unknown request option {listed}; there are: {', '.join(sorted(_OPTIONS))}")
+    return unknown_option(names, _OPTIONS, "request")
 
 
 def _checked_method(method: str) -> str:
     if not isinstance(method, str):
         raise TypeError(f"a method is a str, not {type(method).__name__}")
     if not _METHOD.fullmatch(method):
-        raise ConfigError(f"{method!r} is not an HTTP method")
+        order = "; the method comes first, then the URL" if "/" in method else ""
+        raise ConfigError(f"{method!r} is not an HTTP method{order}")
     return method.upper()
 
 
@@ -386,21 +387,33 @@ def _with_params(defaults: Defaults, parsed: ParsedUrl, params: Any) -> ParsedUr
     return urls.merge_params(parsed, merged)
 
 
-def _revealed_params(params: Any) -> Any:
+def _revealed_params(params: Any, option: str = "params") -> Any:
     if params is None or isinstance(params, str | bytes):
         return params
     if isinstance(params, Mapping):
         return {
-            key: [_revealed(v) for v in value]
+            key: [_value(option, key, v) for v in value]
             if isinstance(value, list | tuple)
-            else _revealed(value)
+            else _value(option, key, value)
             for key, value in params.items()
         }
     if isinstance(params, Sequence):
-        return [(key, _revealed(value)) for key, value in params]
+        pairs = (_pair(option, pair) for pair in params)
+        return [(key, _value(option, key, value)) for key, value in pairs]
     if hasattr(params, "multi_items"):
         return params
-    raise TypeError(f"params takes a mapping, pairs or text, not {type(params).__name__}")
+    raise TypeError(f"{option} takes a mapping, pairs or text, not {type(params).__name__}")
+
+
+def _value(option: str, key: Any, value: Any) -> Any:
+    """Return one value of a query or form, which is sent as `str()` has it."""
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        # A dict, a set, a column of a table: their `str()` is nothing that a server expects.
+        raise TypeError(
+            f"{option} takes text, a number or a list of them for {key!r}, "
+            f"not {type(value).__name__}"
+        )
+    return _revealed(value)
 
 
 def _revealed(value: Any) -> Any:
@@ -465,7 +478,7 @@ def raw_headers(headers: Any) -> RawHeaders:
         if isinstance(headers, str | bytes) or not isinstance(headers, Iterable):
             raise TypeError(f"headers takes a mapping or pairs, not {type(headers).__name__}")
         pairs = headers.items() if isinstance(headers, Mapping) else headers
-        raw = [_field(name, value) for name, value in pairs]
+        raw = [_field(*_pair("headers", pair)) for pair in pairs]
     check_headers(raw)
     _remember_credentials(raw)
     return raw
@@ -516,6 +529,13 @@ def check_framing(headers: RawHeaders, body: Body) -> None:
             f"Content-Length is {int(lengths[0]):,} but the body has {len(body):,} bytes; "
             "leave it out: it is set as the body needs it"
         )
+
+
+def _pair(option: str, pair: Any) -> tuple[Any, Any]:
+    """Return the two items of a pair."""
+    if isinstance(pair, str | bytes) or not isinstance(pair, Sequence) or len(pair) != 2:
+        raise TypeError(f"{option} takes a mapping or (name, value) pairs, not {redact_repr(pair)}")
+    return pair[0], pair[1]
 
 
 def _field(name: Any, value: Any) -> tuple[bytes, bytes]:
@@ -750,14 +770,17 @@ def _encode_form(data: Any, files: Any, boundary: dict[str, str]) -> tuple[RawHe
     import httpx
 
     if data is not None and not isinstance(data, Mapping):
-        raise TypeError(f"data takes a mapping, str or bytes, not {type(data).__name__}")
+        raise TypeError(
+            "data takes a mapping (with lists for what repeats), str or bytes, "
+            f"not {type(data).__name__}"
+        )
     if files is not None:
         _remember_fields(data)
     try:
         request = httpx.Request(
             "POST",
             "http://body",
-            data=_revealed_params(data),
+            data=_revealed_params(data, "data"),
             files=_checked_files(files),
             headers=boundary,
         )

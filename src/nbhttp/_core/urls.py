@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from nbhttp._engines.base import Origin
@@ -54,6 +54,30 @@ class ParsedUrl(NamedTuple):
     def url(self) -> "httpx.URL":
         """The same as httpx has it."""
         return _as_httpx(self.text)
+
+
+def base_text(base: Any) -> str:
+    """Return a `base_url` as text.
+
+    Raises:
+        TypeError: It is neither text nor an `httpx.URL`.
+    """
+    if isinstance(base, str):
+        return base
+    import httpx
+
+    if not isinstance(base, httpx.URL):
+        raise TypeError(f"base_url takes a str or an httpx.URL, not {type(base).__name__}")
+    return str(base)
+
+
+def _without_scheme(text: str) -> tuple[str, str]:
+    """Say what is wrong with a relative URL where none can be, and what to do."""
+    if not text.strip():
+        return "it is empty", "write it as https://host/path"
+    if text.startswith("/") and not text.startswith("//"):
+        return "it is only a path", "give the client a base_url, or write https://host/path"
+    return "it has no scheme", f"did you mean 'https://{text.lstrip('/')}'?"
 
 
 def default_port(scheme: str) -> int:
@@ -134,7 +158,7 @@ def _parse(text: str) -> ParsedUrl:
     url = _make(text)
     scheme = url.scheme
     if url.is_relative_url and not scheme:
-        raise _refused(text, "it has no scheme", f"did you mean 'https://{text.lstrip('/')}'?")
+        raise _refused(text, *_without_scheme(text))
     if scheme not in _PORTS:
         if _HOST_AND_PORT.match(text):
             raise _refused(text, "it has no scheme", f"did you mean 'http://{text}'?")

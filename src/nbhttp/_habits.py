@@ -1,0 +1,160 @@
+"""What people who know requests, httpx or aiohttp write, and how it is written here.
+
+Only messages are made of it: a name that does not exist stays an error, which says what to write.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+__all__ = [
+    "advice",
+    "attribute_error",
+    "missing_name",
+    "of_client",
+    "of_module",
+    "of_option",
+    "of_result",
+    "unknown_option",
+]
+
+_JUDGE = "write `if r:`, or r.success"
+_BODY = "the whole body is here: r.content, r.text, r.json()"
+_STREAM = "to read a body while it comes: stream_request(), lines(), ndjson(), sse()"
+
+of_result: Mapping[str, str] = {
+    "ok": _JUDGE,
+    "is_success": _JUDGE,
+    "is_error": _JUDGE,
+    "is_client_error": "look at r.status_code",
+    "is_server_error": "look at r.status_code",
+    "status": "it is called status_code",
+    "code": "it is called status_code",
+    "reason": "it is called reason_phrase",
+    "message": "it is called error",
+    "body": _BODY,
+    "data": _BODY,
+    "raw": _BODY,
+    "read": _BODY,
+    "aread": _BODY,
+    "iter_content": f"{_BODY}; {_STREAM}",
+    "iter_bytes": f"{_BODY}; {_STREAM}",
+    "iter_lines": f"{_BODY}; {_STREAM}",
+    "aiter_bytes": f"{_BODY}; {_STREAM}",
+    "aiter_lines": f"{_BODY}; {_STREAM}",
+    "close": "there is nothing to close",
+    "aclose": "there is nothing to close",
+    "history": "it is called redirects",
+    "apparent_encoding": "it is called encoding",
+}
+
+_ERRORS = "nbhttp.NbhttpError is the root of all errors; calls return a result that is false"
+of_module: Mapping[str, str] = {
+    "Session": "it is called HttpClient",
+    "session": "it is called HttpClient",
+    "Client": "it is called HttpClient",
+    "AsyncClient": "it is called AsyncHttpClient",
+    "ClientSession": "it is called AsyncHttpClient",
+    "Response": "it is called RequestResult",
+    "stream": _STREAM + "; for an httpx.Response, HttpClient().stream()",
+    "map": "it is a client's: nbhttp.HttpClient().map(urls)",
+    "download": "it is called download_file",
+    "exceptions": _ERRORS,
+    "RequestException": _ERRORS,
+    "HTTPError": _ERRORS,
+    "HTTPStatusError": "it is called StatusError",
+    "TransportError": "it is called RequestError",
+    "ConnectionError": "it is called ConnectError",
+    "TimeoutException": "it is called TimeoutError",
+    "JSONDecodeError": "it is called DecodeError",
+    "TooManyRedirects": "it is called TooManyRedirectsError",
+    "Timeout": "pass seconds, timeout=30, or an httpx.Timeout",
+    "BasicAuth": "pass auth=(user, password), or nbhttp.basic(user, password)",
+    "HTTPBasicAuth": "pass auth=(user, password), or nbhttp.basic(user, password)",
+    "codes": "the numbers are in Python's http.HTTPStatus",
+}
+
+of_client: Mapping[str, str] = {
+    "close": "write await client.aclose()",
+    "aclose": "write client.close(), or await client.aio.aclose()",
+    "download": "it is called download_file",
+    "send": "write client.request(method, url)",
+    "build_request": "write client.request(method, url)",
+    "mount": "pass mounts= when the client is made",
+    "proxies": "pass proxy= when the client is made",
+    "is_closed": "a client opens connections when they are needed, also after it was closed",
+}
+
+_PROXY = "a client takes proxy=: HttpClient(proxy=…)"
+_TOKEN = "write auth=nbhttp.bearer(token)"  # noqa: S105 - what to write
+_PASSWORD = "write auth=(user, password)"  # noqa: S105 - what to write
+of_option: Mapping[str, str] = {
+    "allow_redirects": "it is called follow_redirects",
+    "stream": _STREAM,
+    "body": "it is called content (bytes or text), json or data (a form)",
+    "query": "it is called params",
+    "args": "it is called params",
+    "proxies": _PROXY,
+    "hooks": "a client takes event_hooks=: HttpClient(event_hooks=…)",
+    "token": _TOKEN,
+    "bearer": _TOKEN,
+    "username": _PASSWORD,
+    "user": _PASSWORD,
+    "password": _PASSWORD,
+    "user_agent": 'write headers={"User-Agent": …}',
+    "concurrency": "it is an option of map()",
+    "save_path": "it is an option of download_file()",
+}
+
+
+def advice(name: str, habits: Mapping[str, str], known: Collection[str]) -> str:
+    """Say what to write instead of a name that does not exist; "" when nothing is near."""
+    if name in habits:
+        return habits[name]
+    if not known:
+        return ""
+    from difflib import get_close_matches
+
+    lower = {one.lower(): one for one in known if not one.startswith("_")}
+    near = get_close_matches(name.lower(), lower, n=1, cutoff=0.8)
+    return f"did you mean {lower[near[0]]!r}?" if near else ""
+
+
+def unknown_option(names: Iterable[str], known: Collection[str], what: str) -> TypeError:
+    """Make the error of options that do not exist.
+
+    Args:
+        names: The options.
+        known: Those that there are.
+        what: What they were given to, as in "request".
+    """
+    given, there_are = sorted(names), sorted(known)
+    listed = ", ".join(map(repr, given))
+    said = [text for name in given if (text := advice(name, of_option, there_are))]
+    more = "; ".join(said) or f"there are: {', '.join(there_are)}"
+    return TypeError(f"unknown {what} option {listed}; {more}")
+
+
+def attribute_error(
+    owner: str, name: str, habits: Mapping[str, str], known: Collection[str]
+) -> AttributeError:
+    """Make the error of an attribute that does not exist.
+
+    Args:
+        owner: What does not have it.
+        name: The attribute.
+        habits: What to say of names from elsewhere.
+        known: The attributes that there are.
+    """
+    # What looks for protocols (pickle, numpy, IPython) asks for many of these.
+    said = "" if name.startswith("_") else advice(name, habits, known)
+    message = f"{owner} has no attribute {name!r}"
+    # Python itself would add a guess of its own, had the error the object.
+    return AttributeError(f"{message}; {said}" if said else message, name=name, obj=None)
+
+
+def missing_name(name: str, known: Collection[str]) -> AttributeError:
+    """Make the error of a name that nbhttp does not have."""
+    package = Path(__file__).parent
+    # `from nbhttp import config` asks for an attribute before it imports the module.
+    is_module = (package / f"{name}.py").exists() or (package / name).exists()
+    return attribute_error("module 'nbhttp'", name, of_module, () if is_module else known)

@@ -1,0 +1,146 @@
+"""What is said to someone who writes what requests, httpx or aiohttp would take."""
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+import nbhttp
+from nbhttp.result import RequestResult
+
+
+@pytest.fixture
+def result() -> RequestResult:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text="ok")
+
+    with nbhttp.HttpClient(transport=httpx.MockTransport(answer)) as client:
+        return client.get("http://h/")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ok", "write `if r:`, or r.success"),
+        ("is_success", "write `if r:`, or r.success"),
+        ("status", "it is called status_code"),
+        ("iter_lines", "to read a body while it comes: stream_request(), lines()"),
+        ("cookies", "r.response.cookies"),
+        ("haeders", "did you mean 'headers'?"),
+    ],
+)
+def test_a_result_says_how_an_attribute_is_called_here(
+    result: RequestResult, name: str, said: str
+) -> None:
+    """A name from elsewhere, or a misspelled one, stays an error, which says what to write."""
+    with pytest.raises(AttributeError) as caught:
+        getattr(result, name)
+    assert said in str(caught.value)
+    assert caught.value.name == name
+    assert not hasattr(result, name)
+
+
+def test_protocols_that_a_result_has_not_stay_silent(result: RequestResult) -> None:
+    """What looks for methods such as `__array__` gets a plain error; copies and pickles work."""
+    with pytest.raises(AttributeError, match=r"no attribute '_repr_png_'$"):
+        result._repr_png_  # type: ignore[attr-defined] # noqa: B018 - as IPython asks
+    assert copy.copy(result).text == "ok"
+    assert pickle.loads(pickle.dumps(result)).text == "ok"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Session", "it is called HttpClient"),
+        ("AsyncClient", "it is called AsyncHttpClient"),
+        ("HTTPStatusError", "it is called StatusError"),
+        ("AsyncHTTPClient", "did you mean 'AsyncHttpClient'?"),
+        ("gett", "did you mean 'get'?"),
+        ("Timeout", "timeout=30"),
+        ("no_such_thing", "no attribute 'no_such_thing'"),
+    ],
+)
+def test_the_module_says_how_a_name_is_called_here(name: str, said: str) -> None:
+    """`nbhttp.Session` is no name of ours, but the error says which one is."""
+    with pytest.raises(AttributeError) as caught:
+        getattr(nbhttp, name)
+    assert str(caught.value).endswith(said) if "=" not in said else said in str(caught.value)
+
+
+def test_importing_our_own_modules_looks_for_no_similar_name() -> None:
+    """`from nbhttp import config` asks for an attribute first; that must stay cheap."""
+    code = "import sys; from nbhttp import config, formats; assert 'difflib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("kind", [nbhttp.HttpClient, nbhttp.AsyncHttpClient])
+def test_a_setting_cannot_be_changed_afterwards(kind: type) -> None:
+    """`client.timeout = 3` would do nothing, so it is refused and says where it belongs."""
+    client = kind()
+    with pytest.raises(AttributeError, match=rf"{kind.__name__}\(timeout=….*get\(url, timeout=…"):
+        client.timeout = 3
+    with pytest.raises(AttributeError, match=rf"made: {kind.__name__}\(verify=…\)$"):
+        client.verify = False
+    with pytest.raises(AttributeError, match=r"client\.headers\.update"):
+        client.headers = {"A": "b"}
+    with pytest.raises(AttributeError, match=r"\(timeout=…\), or for one call"):
+        client.timeout  # noqa: B018 - reading it, as with httpx
+    with pytest.raises(AttributeError, match="it is called download_file"):
+        client.download  # noqa: B018
+    client.note = "a user's own attribute"
+    assert client.note == "a user's own attribute"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"timout": 3}, "unknown request option 'timout'; did you mean 'timeout'?"),
+        ({"allow_redirects": False}, "it is called follow_redirects"),
+        ({"stream": True}, "stream_request()"),
+        ({"proxies": {}}, "HttpClient(proxy=…)"),
+        ({"token": "x"}, "auth=nbhttp.bearer(token)"),
+        ({"zzz": 1}, "there are: auth, content, cookies"),
+    ],
+)
+def test_an_unknown_option_says_what_to_write(options: dict[str, object], said: str) -> None:
+    """Nothing is sent, and the message names the option that was meant."""
+    with pytest.raises(TypeError) as caught:
+        nbhttp.get("http://127.0.0.1:9/", **options)  # type: ignore[arg-type] # wrong on purpose
+    assert said in str(caught.value)
+
+
+def test_an_unknown_option_of_a_download_lists_a_downloads_options() -> None:
+    """They are others than a request's."""
+    with pytest.raises(TypeError, match=r"download option 'progres'; did you mean 'progress'"):
+        nbhttp.download_file("http://h/f", "f", progres=False)  # type: ignore[call-arg] # wrong on purpose
+    with pytest.raises(TypeError, match=r"there are: auth, checksum"):
+        nbhttp.download_file("http://h/f", "f", zzz=1)  # type: ignore[call-arg] # wrong on purpose
+
+
+@pytest.mark.parametrize("value", [{"b": 1}, {1, 2}, iter([1]), range(2)])
+def test_what_is_no_parameter_is_refused(value: object) -> None:
+    """Its `str()` would be sent, which no server expects."""
+    with pytest.raises(TypeError, match=f"a list of them for 'a', not {type(value).__name__}"):
+        nbhttp.get("http://127.0.0.1:9/", params={"a": value})  # type: ignore[dict-item] # wrong on purpose
+
+
+@pytest.mark.parametrize("base_url", [None, 3, b"http://h"])
+def test_a_base_url_is_text(base_url: object) -> None:
+    """Not `https://None`."""
+    with pytest.raises(TypeError, match="base_url takes a str"):
+        nbhttp.HttpClient(base_url)  # type: ignore[arg-type] # wrong on purpose
+
+
+def test_a_url_without_host_says_what_is_missing() -> None:
+    """A path wants a base_url, not another scheme."""
+    with pytest.raises(nbhttp.ConfigError, match="it is only a path; give the client a base_url"):
+        nbhttp.get("/stations")
+    with pytest.raises(nbhttp.ConfigError, match="it is empty"):
+        nbhttp.get("")
+    with pytest.raises(nbhttp.ConfigError, match="the method comes first"):
+        nbhttp.request("/stations", "GET")
+    with pytest.raises(TypeError, match=r"headers takes a mapping or \(name, value\) pairs"):
+        nbhttp.get("http://h/", headers=["A: b"])  # type: ignore[arg-type] # wrong on purpose
