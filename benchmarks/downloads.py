@@ -35,6 +35,7 @@ if kind == "httpx":
     client = httpx.Client(verify=ca)
 else:
     client = nbhttp.HttpClient(engine=kind.removesuffix("-engine"), verify=ca)
+client.head(url)  # loop, connection and modules are there, as in a notebook's second cell
 before = peak()
 started = time.perf_counter()
 if kind == "httpx" and option == "plain":

@@ -161,6 +161,7 @@ class _Download:
 
     async def _watched(self) -> Exception | None:
         """Do it while the reporter looks on; see `_outcome`."""
+        error: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._reporter.watch, self)
             error = await self._outcome()

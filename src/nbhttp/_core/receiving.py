@@ -55,19 +55,23 @@ class Receiver(Protocol):
     @property
     def received(self) -> int:
         """Bytes that are there; of a coded answer, bytes that came."""
+        ...
 
     @property
     def connections(self) -> int:
         """Connections at work."""
+        ...
 
     def wanted(self) -> Range | None:
         """Return the first bytes that are missing; None when the whole file is to be asked for."""
 
     def conditions(self) -> Sequence[tuple[bytes, str]]:
         """Return the fields that go with a range."""
+        ...
 
     def judge(self, answer: Answer, wanted: Range | None) -> Ruling:
         """Decide what an answer means for what is there."""
+        ...
 
     async def receive(self, answer: Answer, ruling: Ruling, start: int) -> None:
         """Take an answer's body and, once all is there, finish.

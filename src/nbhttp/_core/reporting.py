@@ -23,13 +23,13 @@ _log = logging.getLogger("nbhttp")
 class Display(Protocol):
     """Shows one download: a bar, or the user's function of an event."""
 
-    def start(self, event: events.DownloadStarted) -> object:
+    def start(self, event: events.DownloadStarted, /) -> object:
         """Bytes are about to come; called again when the download starts over."""
 
-    def update(self, event: events.DownloadProgress) -> object:
+    def update(self, event: events.DownloadProgress, /) -> object:
         """More bytes have come."""
 
-    def finish(self, event: events.DownloadFinished) -> object:
+    def finish(self, event: events.DownloadFinished, /) -> object:
         """It ended; called exactly once."""
 
 
@@ -71,6 +71,7 @@ class Watched(Protocol):
     @property
     def resumed_from(self) -> int:
         """Bytes that were there from an earlier call."""
+        ...
 
     @property
     def waiting_because(self) -> str | None:
@@ -79,6 +80,7 @@ class Watched(Protocol):
     @property
     def received(self) -> int:
         """Bytes that are there."""
+        ...
 
     @property
     def path(self) -> str | None:
@@ -87,6 +89,7 @@ class Watched(Protocol):
     @property
     def connections(self) -> int:
         """Connections at work."""
+        ...
 
 
 class Reporter:
