@@ -16,7 +16,7 @@ LAYERS = [
     ["bulk", "download_batch", "pagination", "formats"],
     ["_core", "_engines"],
     ["result", "downloads", "tasks", "_tasks", "streaming", "integrations"],
-    ["secrets", "config", "errors", "types", "_json", "_charset", "_explain", "_credentials", "_habits"],
+    ["secrets", "config", "errors", "types", "_json", "_charset", "_explain", "_credentials", "_display", "_habits"],
     ["redaction"],
 ]
 # They hang on the side: they listen to the core and show results.
@@ -33,7 +33,10 @@ LATE = {
     ("client", "progress"),  # when a bar is wanted
     ("sync", "_render"),
     ("sync", "progress"),
+    ("_display", "_render"),
+    ("bulk", "_render"),
     ("tasks", "_render"),
+    ("_tasks", "_render"),
     ("redaction", "errors"),  # ConfigError for a pattern that does not compile
 }
 

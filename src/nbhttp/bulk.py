@@ -15,9 +15,14 @@ from collections.abc import (
     Sequence,
 )
 from itertools import islice
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 import anyio
+
+from nbhttp._display import Displayed
+
+if TYPE_CHECKING:
+    from nbhttp._render.bundle import Shown
 
 __all__ = ["BulkResult", "Collected", "map_bounded"]
 
@@ -37,7 +42,7 @@ _BATCH_S = 0.005
 _END: Any = object()
 
 
-class BulkResult(Sequence[R], Generic[R]):
+class BulkResult(Displayed, Sequence[R], Generic[R]):
     """The results of many calls, in the order of what was asked.
 
     Args:
@@ -88,6 +93,12 @@ class BulkResult(Sequence[R], Generic[R]):
         return (
             f"<BulkResult {len(self):,} results: {good:,} ok, {bad:,} failed, {self.elapsed:.2f} s>"
         )
+
+    def _view(self) -> "Shown":
+        from nbhttp._render.views.outcomes import BulkCard
+
+        results: Sequence[Any] = self._results
+        return BulkCard(results, self.elapsed)
 
 
 class Collected(Generic[R]):

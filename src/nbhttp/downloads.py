@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypedDict
 
+from nbhttp._display import Displayed
 from nbhttp.errors import NbhttpError
 from nbhttp.redaction import redact_text, redact_url
 from nbhttp.result import Attempt, Redirect
@@ -12,6 +13,7 @@ from nbhttp.result import Attempt, Redirect
 if TYPE_CHECKING:
     import httpx
 
+    from nbhttp._render.bundle import Shown
     from nbhttp.types import AuthTypes, CookieTypes, Unset
 
 __all__ = ["DownloadOptions", "DownloadResult", "OnProgress", "SavePath"]
@@ -43,7 +45,7 @@ class DownloadOptions(TypedDict, total=False):
     extensions: "Mapping[str, Any] | None"
 
 
-class DownloadResult:
+class DownloadResult(Displayed):
     """The outcome of one download: a whole file under its name, or what went wrong.
 
     True in a condition when it succeeded. A file under its final name is complete and passed
@@ -207,6 +209,11 @@ class DownloadResult:
             return f"<DownloadResult {name}: {self.size or 0:,} bytes, already there>"
         checked = ", verified" if self.verified else ""
         return f"<DownloadResult {name}: {self.size or 0:,} bytes in {self.elapsed:.1f} s{checked}>"
+
+    def _view(self) -> "Shown":
+        from nbhttp._render.views.outcomes import DownloadCard
+
+        return DownloadCard(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as plain values, the URL redacted: a row of a table."""

@@ -14,10 +14,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from nbhttp._core.loopthread import LoopThread
+from nbhttp._display import Displayed
 from nbhttp.tasks import AnyioTaskManager, ResultStream, StatusTable, TaskInfo
 
 if TYPE_CHECKING:
     from nbhttp._core.callers import CallingThread
+    from nbhttp._render.bundle import Shown
 
 __all__ = ["ResultIterator", "TaskManager"]
 
@@ -27,7 +29,7 @@ R = TypeVar("R")
 _END: Any = object()
 
 
-class TaskManager:
+class TaskManager(Displayed):
     """Runs functions in the background from plain code; any thread may call it.
 
     ```python
@@ -126,6 +128,9 @@ class TaskManager:
 
     def __repr__(self) -> str:
         return repr(self.aio).replace("AnyioTaskManager", "TaskManager", 1)
+
+    def _view(self) -> "Shown":
+        return self.status()._view(repr(self))  # noqa: SLF001 - the table with a title
 
     def gather(
         self,

@@ -15,11 +15,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import anyio.abc
 
+from nbhttp._display import Displayed
 from nbhttp._tasks.calls import Calls, Limits
 from nbhttp._tasks.checks import is_async, require_callable, require_count, require_seconds
 from nbhttp._tasks.fanout import ResultStream, is_cancelled
@@ -36,6 +37,9 @@ from nbhttp._tasks.slots import Slots
 from nbhttp._tasks.threads import finish_awaitable, run_in_slot
 from nbhttp.errors import DuplicateTaskError, QueueFullError, TaskError
 from nbhttp.errors import TimeoutError as NbhttpTimeoutError
+
+if TYPE_CHECKING:
+    from nbhttp._render.bundle import Shown
 
 __all__ = [
     "AnyioTaskManager",
@@ -63,7 +67,7 @@ class _Session:
     ended: anyio.Event = field(default_factory=anyio.Event)
 
 
-class AnyioTaskManager(Calls):
+class AnyioTaskManager(Displayed, Calls):
     """Runs functions in the background, within limits, and knows how each one stands.
 
     ```python
@@ -348,6 +352,9 @@ class AnyioTaskManager(Calls):
         if self._session is None:
             return f"AnyioTaskManager: not started{counts and '; '}{counts}"
         return f"AnyioTaskManager: {counts or 'nothing to do'}"
+
+    def _view(self) -> "Shown":
+        return self.status()._view(repr(self))  # noqa: SLF001 - the table with a title
 
     def _begin(self, session: _Session, record: Record) -> None:
         """Start the record's task; its slot has been granted."""

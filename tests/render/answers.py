@@ -1,14 +1,19 @@
 """Answers of every kind, made by hand so that they are the same everywhere."""
 
+import datetime as dt
 import io
 import json
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from nbhttp._engines.base import Head
+from nbhttp._tasks.records import StatusTable, TaskInfo, TaskState
+from nbhttp.bulk import BulkResult
+from nbhttp.downloads import DownloadResult
 from nbhttp.errors import (
     BodyTooLargeError,
     ConnectError,
@@ -16,6 +21,7 @@ from nbhttp.errors import (
     ProtocolError,
     TimeoutError,
     TooManyRedirectsError,
+    TruncatedError,
 )
 from nbhttp.result import Attempt, Redirect, RequestResult, RequestSent, Timing
 
@@ -181,6 +187,72 @@ MOVED = (
     Redirect(302, "GET", "https://api.example/old", "https://api.example/v1/things"),
 )
 
+
+def many() -> list[RequestResult]:
+    """Return the results of a map in which a part failed."""
+    good = [
+        answer(dumped(stations(n + 1)), url=f"https://api.example/v1/stations?page={n}")
+        for n in range(30)
+    ]
+    bad = [
+        answer(
+            dumped({"error": {"message": f"no page {n} for key s3cr3ts3cr3t"}}),
+            status=404,
+            reason=b"Not Found",
+            url=f"https://api.example/v1/stations?page={n}&api_key=s3cr3ts3cr3t",
+        )
+        for n in range(30, 45)
+    ]
+    return [*good, *bad, failure(ConnectError("nobody listens at api.example:443"))]
+
+
+def download(number: int = 1, **more: Any) -> DownloadResult:
+    """Return the result of a download."""
+    name = f"trips-{number}.csv"
+    return DownloadResult(
+        url=f"https://files.example/{name}?sig=s3cr3ts3cr3t",
+        **{
+            "path": Path("data") / name,
+            "size": 12_400_000,
+            "received": 12_400_000,
+            "elapsed": 2.5,
+            "status_code": 200,
+            "verified": True,
+            **more,
+        },
+    )
+
+
+def cut_download() -> DownloadResult:
+    """Return the result of a download that broke off."""
+    error = TruncatedError(
+        "expected 12,400,000 bytes from GET https://files.example/trips-1.csv but the server "
+        "closed after 4,100,000",
+        hint="run the cell again to resume",
+    )
+    return download(size=None, received=4_100_000, verified=False, exception=error, attempts=TRIED)
+
+
+def some_tasks() -> StatusTable:
+    """Return tasks in every state."""
+    at = dt.datetime(2025, 6, 1, 5, 0).astimezone()  # shown in local time
+    infos = (
+        TaskInfo("users", TaskState.COMPLETED, at, 1.25, "1,200 users"),
+        TaskInfo("orders", TaskState.RUNNING, at, 75.5),
+        TaskInfo(
+            "https://h/x?token=s3cr3ts3cr3t",
+            TaskState.FAILED,
+            at,
+            0.5,
+            exception=ValueError("a row has <b>no</b> id"),
+        ),
+        TaskInfo("slow", TaskState.TIMEOUT, at, 60.0, note="its thread still runs"),
+        TaskInfo("later", TaskState.QUEUED),
+        TaskInfo("dropped", TaskState.CANCELLED),
+    )
+    return StatusTable((info.id, info) for info in infos)
+
+
 ANSWERS: dict[str, Callable[[], Any]] = {
     "json_object": lambda: answer(dumped(NETWORK), headers=FIELDS),
     "json_records": lambda: answer(dumped(stations(50)), headers=FIELDS),
@@ -294,4 +366,23 @@ ANSWERS: dict[str, Callable[[], Any]] = {
     ),
     "part_tree": lambda: answer(dumped(NETWORK)).tree("districts[3]", depth=1),
     "part_table": lambda: answer(dumped({"data": stations(30)})).table("data", rows=3),
+    "bulk": lambda: BulkResult(many(), 12.4),
+    "bulk_ok": lambda: BulkResult(many()[:3], 0.42),
+    "bulk_failed": lambda: BulkResult(many(), 12.4).failed,
+    "bulk_empty": lambda: BulkResult([]),
+    "bulk_downloads": lambda: BulkResult(
+        [download(1), cut_download(), download(2, skipped=True, received=0)], 4.2
+    ),
+    "download": lambda: download(resumed_from=400_000, received=12_000_000, segments=4),
+    "download_again": lambda: download(skipped=True, received=0, verified=False),
+    "download_cut": cut_download,
+    "download_refused": lambda: download(
+        size=None,
+        received=0,
+        status_code=None,
+        verified=False,
+        exception=ConnectError("nobody listens at files.example:443", hint="check the port"),
+    ),
+    "tasks": some_tasks,
+    "tasks_none": StatusTable,
 }

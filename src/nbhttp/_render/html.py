@@ -143,9 +143,12 @@ def _column(column: Column) -> Tag:
 
 
 def _cell(span: Span, column: Column) -> Tag:
-    content = _span(span) if span.role in {"dim", "constant"} else span.text
+    content = _span(span) if span.role in _CELL_ROLES else span.text
     is_long = len(span.text) > _WRAPPED_FROM
     return tag("td", content, classes=_LONG if is_long else _side(column))
+
+
+_CELL_ROLES = frozenset({"dim", "constant", "ok", "info", "warn", "bad"})
 
 
 def _side(column: Column) -> str:

@@ -7,12 +7,16 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
 
+from nbhttp._display import Displayed
 from nbhttp.redaction import redact_text
+
+if TYPE_CHECKING:
+    from nbhttp._render.bundle import Shown
 
 __all__ = [
     "Record",
@@ -79,13 +83,13 @@ class TaskInfo:
         return f"{text}: {detail})" if detail else f"{text})"
 
 
-class StatusTable(dict[Hashable, TaskInfo]):
+class StatusTable(Displayed, dict[Hashable, TaskInfo]):
     """The tasks by id, in the order they were added; prints as a table."""
 
     def __repr__(self) -> str:
         if not self:
             return "no tasks"
-        shown = sorted(self.values(), key=lambda info: _DISPLAY_ORDER.index(info.state))
+        shown = self._sorted()
         rows = [("task", "state", "started", "seconds", "")]
         rows += [_row(info) for info in shown[:_ROWS_SHOWN]]
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
@@ -94,6 +98,14 @@ class StatusTable(dict[Hashable, TaskInfo]):
             rest = Counter(info.state for info in shown[_ROWS_SHOWN:])
             lines.append(f"… and {describe_counts(rest)}")
         return "\n".join(lines)
+
+    def _sorted(self) -> list[TaskInfo]:
+        return sorted(self.values(), key=lambda info: _DISPLAY_ORDER.index(info.state))
+
+    def _view(self, title: str = "") -> "Shown":
+        from nbhttp._render.views.outcomes import TasksCard
+
+        return TasksCard(self._sorted(), title)
 
 
 # What needs a look comes first.

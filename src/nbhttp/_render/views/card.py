@@ -36,9 +36,9 @@ from nbhttp.formats.curl import to_curl
 from nbhttp.redaction import redact_body, redact_headers, redact_text, redact_url
 
 if TYPE_CHECKING:
-    from nbhttp.result import RequestResult, RequestSent
+    from nbhttp.result import Attempt, RequestResult, RequestSent
 
-__all__ = ["Card"]
+__all__ = ["Card", "attempts_grid", "failure_words"]
 
 _LONGEST_BODY_IN_CURL = 4096
 
@@ -77,7 +77,7 @@ class Card:
             *self._failure(limits),
             self._timing(),
             self._redirects(limits),
-            self._attempts(limits),
+            attempts_grid(self._result.attempts, limits),
             *self._content(limits),
             self._curl(limits),
             self._received_fields(limits),
@@ -168,28 +168,6 @@ class Card:
             f"… {count(hidden, 'more')}" if hidden else "",
         )
 
-    def _attempts(self, limits: Limits) -> Grid | None:
-        attempts = self._result.attempts
-        if len(attempts) < 2:
-            return None
-        shown = attempts[-limits.fields :]
-        rows = tuple(
-            (
-                Span(str(attempt.number), "number"),
-                Span(seconds_text(attempt.delay) if attempt.delay else "none"),
-                Span(_outcome(attempt.status_code, attempt.error, limits)),
-                Span(seconds_text(attempt.elapsed)),
-            )
-            for attempt in shown
-        )
-        hidden = len(attempts) - len(shown)
-        return Grid(
-            f"Tried {count(len(attempts), 'time')}",
-            tuple(Column(name, "") for name in ("Attempt", "Waited before", "Outcome", "Took")),
-            rows,
-            f"… {count(hidden, 'earlier one')}" if hidden else "",
-        )
-
     # What came back
 
     def _content(self, limits: Limits) -> list[Block]:
@@ -250,7 +228,7 @@ class Card:
 
 
 def _verdict(result: "RequestResult", limits: Limits) -> str:
-    failure = _failure_words(result.exception)
+    failure = failure_words(result.exception)
     if result.status_code is None:
         return failure or "No answer"
     reason = clip(redact_text(result.reason_phrase), min(60, limits.string))
@@ -258,7 +236,8 @@ def _verdict(result: "RequestResult", limits: Limits) -> str:
     return f"{failure} ({status})" if failure else status
 
 
-def _failure_words(exception: NbhttpError | None) -> str:
+def failure_words(exception: NbhttpError | None) -> str:
+    """Return the kind of failure in words; "" when the status says it, or nothing failed."""
     if exception is None or isinstance(exception, StatusError):
         return ""
     for kind, words in _FAILURES:
@@ -272,6 +251,29 @@ def _tone(result: "RequestResult") -> Literal["ok", "info", "warn", "bad"]:
         is_clients = result.status_code is not None and 400 <= result.status_code < 500
         return "warn" if is_clients and isinstance(result.exception, StatusError) else "bad"
     return "info" if result.status_code is not None and result.status_code >= 300 else "ok"
+
+
+def attempts_grid(attempts: "Sequence[Attempt]", limits: Limits) -> Grid | None:
+    """Return what was tried as a table; None when once was enough."""
+    if len(attempts) < 2:
+        return None
+    shown = attempts[-limits.fields :]
+    rows = tuple(
+        (
+            Span(str(attempt.number), "number"),
+            Span(seconds_text(attempt.delay) if attempt.delay else "none"),
+            Span(_outcome(attempt.status_code, attempt.error, limits)),
+            Span(seconds_text(attempt.elapsed)),
+        )
+        for attempt in shown
+    )
+    hidden = len(attempts) - len(shown)
+    return Grid(
+        f"Tried {count(len(attempts), 'time')}",
+        tuple(Column(name, "") for name in ("Attempt", "Waited before", "Outcome", "Took")),
+        rows,
+        f"… {count(hidden, 'earlier one')}" if hidden else "",
+    )
 
 
 def _outcome(status: int | None, error: str | None, limits: Limits) -> str:
