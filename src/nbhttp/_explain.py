@@ -44,8 +44,10 @@ def status_hint(status: int, retry_after: str = "") -> str | None:
     return hint
 
 
-def explain(body: bytes, content_type: str) -> str:
+def explain(body: bytes, content_type: str, reason: str = "") -> str:
     """Return ": what the server says", or "" when it says nothing that can be recognised.
+
+    What repeats `reason`, the status's own phrase, is left out.
 
     Problem details (RFC 9457), OAuth errors (RFC 6749 section 5.2), GraphQL errors and the usual
     `error`, `message`, `detail` fields; plain text when it is one short line.
@@ -59,7 +61,8 @@ def explain(body: bytes, content_type: str) -> str:
         found = "" if "\n" in found else found
     else:
         found = ""
-    return f": {clip(redact_text(found))}" if found else ""
+    found = found.removeprefix(f"{reason}: ") if reason else found
+    return f": {clip(redact_text(found))}" if found and found != reason else ""
 
 
 def opening(body: bytes, content_type: str) -> str:
@@ -99,7 +102,7 @@ def _from_value(value: Any, depth: int = 0) -> str:
         return ""
     title, detail = value.get("title"), value.get("detail")
     if isinstance(title, str) and isinstance(detail, str) and title != detail:
-        return f"{title}: {detail}" + _field_errors(value)
+        return f"{title.rstrip('.')}: {detail}" + _field_errors(value)
     for key in (
         "detail",
         "error_description",

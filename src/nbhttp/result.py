@@ -482,7 +482,7 @@ class RequestResult:
         self._hide_echoes()
         return StatusError(
             f"{status} {self.reason_phrase}".strip()
-            + explain(self._body, self.content_type)
+            + explain(self._body, self.content_type, self.reason_phrase)
             + f" ({self._method} {redact_url(self._url)})",
             status_code=status,
             result=self,
@@ -504,7 +504,7 @@ class RequestResult:
         if self._head is None:
             raise DecodeError(
                 f"no answer to decode: {self.error}", method=self._method, url=self._url
-            ) from self.exception
+            ) from None  # `exception` has the long story
         try:
             return loads(self._body)
         except JsonError as exc:

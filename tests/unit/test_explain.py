@@ -94,3 +94,10 @@ def test_hints() -> None:
     assert "after 7 s" in (status_hint(429, "7") or "")
     assert "at Wed" in (status_hint(503, "Wed, 21 Oct 2015 07:28:00 GMT") or "")
     assert status_hint(418) is None
+
+
+def test_what_repeats_the_status_is_left_out():
+    """A problem whose title is the status's phrase (RFC 9457, about:blank) says it once."""
+    body = b'{"title": "Not Found", "detail": "There is no station 7."}'
+    assert explain(body, "application/problem+json", "Not Found") == ": There is no station 7."
+    assert explain(b'{"error": "Not Found"}', "application/json", "Not Found") == ""
