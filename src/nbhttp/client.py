@@ -12,6 +12,7 @@ from nbhttp._core.callers import Caller, here
 from nbhttp._core.crossing import on_private_loop
 from nbhttp._core.request import Prepared, build, build_item, bulk_items
 from nbhttp._core.send import fetch
+from nbhttp._core.signatures import spells_out
 from nbhttp._core.state import ClientState
 from nbhttp._core.streamface import AsyncStreams
 from nbhttp.bulk import BulkResult, Collected, map_bounded
@@ -118,6 +119,7 @@ class AsyncHttpClient(AsyncStreams):
 
     # Requests
 
+    @spells_out(RequestOptions)
     async def request(
         self, method: str, url: UrlTypes, **options: Unpack[RequestOptions]
     ) -> RequestResult:
@@ -143,30 +145,37 @@ class AsyncHttpClient(AsyncStreams):
         """
         return await self._send(build(self._state.defaults, method, url, options))
 
+    @spells_out(RequestOptions)
     async def get(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a GET request; see `request`."""
         return await self._send(build(self._state.defaults, "GET", url, options))
 
+    @spells_out(RequestOptions)
     async def post(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a POST request; see `request`."""
         return await self._send(build(self._state.defaults, "POST", url, options))
 
+    @spells_out(RequestOptions)
     async def put(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a PUT request; see `request`."""
         return await self._send(build(self._state.defaults, "PUT", url, options))
 
+    @spells_out(RequestOptions)
     async def patch(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a PATCH request; see `request`."""
         return await self._send(build(self._state.defaults, "PATCH", url, options))
 
+    @spells_out(RequestOptions)
     async def delete(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a DELETE request; see `request`."""
         return await self._send(build(self._state.defaults, "DELETE", url, options))
 
+    @spells_out(RequestOptions)
     async def head(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a HEAD request; see `request`."""
         return await self._send(build(self._state.defaults, "HEAD", url, options))
 
+    @spells_out(RequestOptions)
     async def options(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send an OPTIONS request; see `request`."""
         return await self._send(build(self._state.defaults, "OPTIONS", url, options))
@@ -207,6 +216,7 @@ class AsyncHttpClient(AsyncStreams):
                 lambda caller: self._map(items, concurrency, collected, caller)
             )
 
+    @spells_out(StreamOptions)
     def stream(
         self, method: str, url: UrlTypes, **options: Unpack[StreamOptions]
     ) -> contextlib.AbstractAsyncContextManager[LiveResponse]:
@@ -229,6 +239,7 @@ class AsyncHttpClient(AsyncStreams):
 
     # Downloads
 
+    @spells_out(DownloadOptions)
     async def download_file(
         self,
         url: UrlTypes,
@@ -285,6 +296,7 @@ class AsyncHttpClient(AsyncStreams):
         )
         return await self._on_bulk_loop(lambda caller: self._download(job, caller))
 
+    @spells_out(DownloadOptions)
     async def download_many(
         self,
         items: Any,

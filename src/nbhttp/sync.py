@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Un
 
 from nbhttp._core.loopthread import outlet
 from nbhttp._core.request import build, bulk_items
+from nbhttp._core.signatures import spells_out
 from nbhttp._core.streamface import SyncStreams
 from nbhttp.bulk import BulkResult, Collected
 from nbhttp.client import AsyncHttpClient
@@ -99,36 +100,44 @@ class HttpClient(SyncStreams):
         """The async client over the same state."""
         return AsyncHttpClient._over(self._state)  # noqa: SLF001 - the other half of one client
 
+    @spells_out(RequestOptions)
     def request(
         self, method: str, url: UrlTypes, **options: Unpack[RequestOptions]
     ) -> RequestResult:
         """Send a request and return what happened; see `AsyncHttpClient.request`."""
         return _send(self.aio, method, url, options)
 
+    @spells_out(RequestOptions)
     def get(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a GET request; see `request`."""
         return _send(self.aio, "GET", url, options)
 
+    @spells_out(RequestOptions)
     def post(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a POST request; see `request`."""
         return _send(self.aio, "POST", url, options)
 
+    @spells_out(RequestOptions)
     def put(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a PUT request; see `request`."""
         return _send(self.aio, "PUT", url, options)
 
+    @spells_out(RequestOptions)
     def patch(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a PATCH request; see `request`."""
         return _send(self.aio, "PATCH", url, options)
 
+    @spells_out(RequestOptions)
     def delete(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a DELETE request; see `request`."""
         return _send(self.aio, "DELETE", url, options)
 
+    @spells_out(RequestOptions)
     def head(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a HEAD request; see `request`."""
         return _send(self.aio, "HEAD", url, options)
 
+    @spells_out(RequestOptions)
     def options(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send an OPTIONS request; see `request`."""
         return _send(self.aio, "OPTIONS", url, options)
@@ -149,6 +158,7 @@ class HttpClient(SyncStreams):
             )
         return results
 
+    @spells_out(DownloadOptions)
     def download_file(
         self,
         url: UrlTypes,
@@ -177,6 +187,7 @@ class HttpClient(SyncStreams):
         )
         return _download(self.aio, job)
 
+    @spells_out(DownloadOptions)
     def download_many(
         self,
         items: Any,
@@ -194,6 +205,7 @@ class HttpClient(SyncStreams):
         return _download_batch(self.aio, plan)
 
     @contextlib.contextmanager
+    @spells_out(StreamOptions)
     def stream(
         self, method: str, url: UrlTypes, **options: Unpack[StreamOptions]
     ) -> Iterator[SyncLiveResponse]:
@@ -268,6 +280,7 @@ def _default_client() -> AsyncHttpClient:
     return _client
 
 
+@spells_out(RequestOptions)
 def request(method: str, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a request and return what happened; see `AsyncHttpClient.request`.
 
@@ -276,31 +289,37 @@ def request(method: str, url: UrlTypes, **options: Unpack[RequestOptions]) -> Re
     return _send(_default_client(), method, url, options, keeps_cookies=False)
 
 
+@spells_out(RequestOptions)
 def get(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a GET request; see `request`."""
     return request("GET", url, **options)
 
 
+@spells_out(RequestOptions)
 def post(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a POST request; see `request`."""
     return request("POST", url, **options)
 
 
+@spells_out(RequestOptions)
 def put(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a PUT request; see `request`."""
     return request("PUT", url, **options)
 
 
+@spells_out(RequestOptions)
 def patch(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a PATCH request; see `request`."""
     return request("PATCH", url, **options)
 
 
+@spells_out(RequestOptions)
 def delete(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a DELETE request; see `request`."""
     return request("DELETE", url, **options)
 
 
+@spells_out(RequestOptions)
 def head(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a HEAD request; see `request`."""
     return request("HEAD", url, **options)
@@ -314,6 +333,7 @@ class Options:
 
     __slots__ = ()
 
+    @spells_out(RequestOptions)
     def __call__(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send an OPTIONS request; see `request`."""
         return request("OPTIONS", url, **options)
@@ -332,6 +352,7 @@ class Options:
 options = Options()
 
 
+@spells_out(DownloadOptions)
 def download_file(
     url: UrlTypes,
     save_path: SavePath,
@@ -390,6 +411,7 @@ ndjson = _of_default_client(SyncStreams.ndjson)
 sse = _of_default_client(SyncStreams.sse)
 
 
+@spells_out(DownloadOptions)
 def download_many(
     items: Any,
     directory: str | os.PathLike[str],

@@ -1,15 +1,18 @@
 """What is said to someone who writes what requests, httpx or aiohttp would take."""
 
 import copy
+import inspect
 import pickle
 import subprocess
 import sys
+import traceback
 
 import httpx
 import pytest
 
 import nbhttp
 from nbhttp.result import RequestResult
+from nbhttp.types import RequestOptions
 
 
 @pytest.fixture
@@ -144,3 +147,28 @@ def test_a_url_without_host_says_what_is_missing() -> None:
         nbhttp.request("/stations", "GET")
     with pytest.raises(TypeError, match=r"headers takes a mapping or \(name, value\) pairs"):
         nbhttp.get("http://h/", headers=["A: b"])  # type: ignore[arg-type] # wrong on purpose
+
+
+def test_help_and_completion_name_every_option() -> None:
+    """Shift-Tab shows what there is, and an editor's completion offers it; types are unchanged."""
+    of_get = inspect.signature(nbhttp.get).parameters
+    assert list(of_get)[:4] == ["url", "params", "json", "data"]
+    assert {*of_get} == {"url", *RequestOptions.__optional_keys__}
+    assert "**" not in str(inspect.signature(nbhttp.AsyncHttpClient.stream))
+    of_download = inspect.signature(nbhttp.HttpClient.download_file).parameters
+    assert {"save_path", "chunk_size", "checksum", "overwrite", "auth"} <= {*of_download}
+    assert inspect.iscoroutinefunction(nbhttp.AsyncHttpClient.get)
+
+
+def test_json_of_a_dead_host_raises_one_error_not_a_chain() -> None:
+    """What the transport raised stays in `exception`, and out of the cell's traceback."""
+
+    async def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("all is lost", request=request)
+
+    with nbhttp.HttpClient(transport=httpx.MockTransport(refuse)) as client:
+        dead = client.get("http://h/")
+    with pytest.raises(nbhttp.DecodeError, match=r"no answer to decode: .*all is lost") as caught:
+        dead.json()
+    assert "httpx.ConnectError" not in "".join(traceback.format_exception(caught.value))
+    assert isinstance(dead.exception, nbhttp.ConnectError)

@@ -6,6 +6,7 @@ from typing import Literal, Unpack
 
 from nbhttp._core.eventstream import EventStream, event_stream
 from nbhttp._core.face import Client
+from nbhttp._core.signatures import spells_out
 from nbhttp._core.stream import (
     ByteStream,
     LineStream,
@@ -39,6 +40,7 @@ __all__ = ["AsyncStreams", "SyncStreams"]
 class AsyncStreams(Client):
     """The part of `AsyncHttpClient` that reads bodies while they come."""
 
+    @spells_out(BodyOptions)
     def stream_request(
         self,
         method: str,
@@ -99,6 +101,7 @@ class AsyncStreams(Client):
             raise_exception=raise_exception,
         )
 
+    @spells_out(StreamOptions)
     def lines(
         self,
         url: UrlTypes,
@@ -144,6 +147,7 @@ class AsyncStreams(Client):
             raise_exception=raise_exception,
         )
 
+    @spells_out(StreamOptions)
     def ndjson(
         self,
         url: UrlTypes,
@@ -184,6 +188,7 @@ class AsyncStreams(Client):
             raise_exception=raise_exception,
         )
 
+    @spells_out(StreamOptions)
     def sse(
         self,
         url: UrlTypes,
@@ -242,6 +247,7 @@ class AsyncStreams(Client):
 class SyncStreams(Client):
     """The part of `HttpClient` that reads bodies while they come."""
 
+    @spells_out(BodyOptions)
     def stream_request(
         self,
         method: str,
@@ -277,6 +283,7 @@ class SyncStreams(Client):
             )
         )
 
+    @spells_out(StreamOptions)
     def lines(
         self,
         url: UrlTypes,
@@ -302,6 +309,7 @@ class SyncStreams(Client):
             )
         )
 
+    @spells_out(StreamOptions)
     def ndjson(
         self,
         url: UrlTypes,
@@ -325,6 +333,7 @@ class SyncStreams(Client):
             )
         )
 
+    @spells_out(StreamOptions)
     def sse(
         self,
         url: UrlTypes,
