@@ -17,7 +17,7 @@ _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) (\d{3})(?: ([\t\x20-\x7e\x80-\xff]*))?\r?\n")
 # One whole line: a token, a colon, and what RFC 9110 section 5.5 allows in a value.
 _FIELD_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r?\n")
-_FIELD_LINES = re.compile(b"(?:%b)*" % _FIELD_LINE.pattern)
+_HEAD = re.compile(rb"%b((?:%b)*)\r?\n" % (_STATUS_LINE.pattern, _FIELD_LINE.pattern))
 _MINOR_VERSION = re.compile(r"HTTP/1\.\d")
 _CONTROL = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
 _FOLD = re.compile(rb"\r?\n[\t ]+")
@@ -54,24 +54,25 @@ def parse_head(head: bytes) -> Head:
     Raises:
         ProtocolError: The head is not valid HTTP/1.x.
     """
-    status_line = _STATUS_LINE.match(head)
-    if status_line is None:
-        raise _bad_status_line(head)
-    minor, status, reason = status_line.groups()
-    # From the line feed of the status line to that of the last field.
-    lines = head[status_line.end() - 1 : head.rindex(b"\n", 0, len(head) - 1) + 1]
-    if not _are_fields(lines):
-        lines = b"\n" + _FOLD.sub(b" ", lines[1:])
-        if not _are_fields(lines):
-            raise _bad_field(lines[1:])
+    whole = _HEAD.fullmatch(head) or _HEAD.fullmatch(_unfolded(head))
+    if whole is None:
+        raise _bad_head(head)
+    minor, status, reason, lines = whole.groups()
     # A minor version above ours is read as the highest we know (RFC 9110 section 2.5).
     version = "HTTP/1.0" if minor == b"0" else "HTTP/1.1"
-    return Head(int(status), reason or b"", version, lines)
+    return Head(int(status), reason or b"", version, b"\n" + lines)
 
 
-def _are_fields(lines: bytes) -> bool:
-    """Whether all lines behind the first line feed are fields."""
-    return _FIELD_LINES.fullmatch(lines, 1) is not None
+def _unfolded(head: bytes) -> bytes:
+    """Join folded lines; the line behind the status line continues none."""
+    status_line, feed, rest = head.partition(b"\n")
+    return status_line + feed + _FOLD.sub(b" ", rest)
+
+
+def _bad_head(head: bytes) -> ProtocolError:
+    if _STATUS_LINE.match(head) is None:
+        return _bad_status_line(head)
+    return _bad_field(_unfolded(head).partition(b"\n")[2].removesuffix(b"\n").removesuffix(b"\r"))
 
 
 def check_head(method: str, head: Head, *, max_bytes: int | None, max_fields: int) -> BodyFraming:

@@ -218,6 +218,11 @@ class Connection(asyncio.BufferedProtocol):
         )
 
     @property
+    def is_uploading(self) -> bool:
+        """Whether a request's body is being sent, or was until it was stopped."""
+        return self._upload is not None
+
+    @property
     def has_answered(self) -> bool:
         """Whether any byte of the present answer has come."""
         return self._reader is not None and self._reader.has_begun

@@ -61,7 +61,8 @@ class DirectEngine:
         connection, head = await self._exchange(request, phases, total_at, max_body, whole=True)
         body = connection.take()
         self._pool.put(connection)
-        await connection.settle()
+        if connection.is_uploading:
+            await connection.settle()
         return EngineResponse(head, body, phases, connection.peer)
 
     async def open(self, request: EngineRequest) -> "DirectExchange":
