@@ -101,6 +101,7 @@ def join(base: str, url: "httpx.URL | str") -> ParsedUrl:
     return _join(base, url)
 
 
+@lru_cache(maxsize=2048)
 def _join(base: str, text: str) -> ParsedUrl:
     text = text.strip(" \t\r\n")
     if not base:
@@ -120,7 +121,6 @@ def _root(base: str) -> str:
     return str(url.copy_with(raw_path=url.raw_path.partition(b"?")[0])).rstrip("/")
 
 
-@lru_cache(maxsize=2048)
 def _append(base: str, text: str) -> ParsedUrl:
     url = _make(text)
     if not url.is_relative_url:
