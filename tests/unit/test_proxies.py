@@ -1,12 +1,14 @@
 """Which proxy or mounted transport serves a URL."""
 
+import sys
+
 import httpx
 import pytest
 
 from nbhttp import redaction
 from nbhttp._core.proxies import EnvironmentProxies, MountTable, make_proxy
 from nbhttp._engines.base import Origin
-from nbhttp.errors import ConfigError
+from nbhttp.errors import ConfigError, MissingExtraError
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +79,10 @@ def test_none_unmounts() -> None:
     assert table.find(Origin("http", "plain", 80)) == (True, None)
     assert table.find(Origin("http", "other", 80)) == (True, mock)
     assert MountTable({}).find(Origin("http", "other", 80)) == (False, None)
+
+
+def test_a_socks_proxy_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing socksio is told when the client is made, with the command that installs it."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'nbhttp\[socks\]'"):
+        make_proxy("socks5://127.0.0.1:1080")

@@ -57,12 +57,17 @@ def make_proxy(proxy: Any) -> "httpx.Proxy | None":
 
     Raises:
         ConfigError: It has another scheme than http, https, socks5 and socks5h.
+        MissingExtraError: It is a SOCKS proxy and socksio is missing.
     """
     if proxy is None:
         return None
     import httpx
 
     made = proxy if isinstance(proxy, httpx.Proxy) else _parse_proxy(str(proxy))
+    if made.url.scheme.startswith("socks"):
+        from nbhttp.integrations._require import require
+
+        require("socksio", extra="socks", feature="a SOCKS proxy")
     if made.raw_auth is not None:
         from nbhttp._credentials import remember
 
