@@ -24,6 +24,7 @@ from nbhttp._core.request import raw_headers
 from nbhttp.bulk import BulkResult, Collected, map_bounded
 from nbhttp.downloads import DownloadResult
 from nbhttp.errors import ConfigError
+from nbhttp.redaction import redact_repr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,9 @@ def read_items(items: Any) -> list[Item]:
         TypeError: It is one URL, or something else.
     """
     if isinstance(items, str | bytes | Mapping):
-        raise TypeError(f"download_many takes many URLs, not {items!r}; use download_file for one")
+        raise TypeError(
+            f"download_many takes many URLs, not {redact_repr(items)}; use download_file for one"
+        )
     if hasattr(items, "columns") and hasattr(items, "to_dict"):
         missing = {"url"} - set(items.columns)
         if missing:
@@ -90,7 +93,9 @@ def read_items(items: Any) -> list[Item]:
     except TypeError as exc:
         if hasattr(items, "__iter__"):
             raise
-        raise TypeError(f"download_many takes an iterable of URLs, not {items!r}") from exc
+        raise TypeError(
+            f"download_many takes an iterable of URLs, not {redact_repr(items)}"
+        ) from exc
 
 
 def _without_gaps(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,7 +119,7 @@ def _item(value: Any) -> Item:
             raise ConfigError(f"a pair for download_many is (url, name), not {value!r}")
         return Item(value[0], str(value[1]))
     if not isinstance(value, str) and not hasattr(value, "host"):  # an httpx.URL
-        raise TypeError(f"download_many takes URLs, pairs or mappings, not {value!r}")
+        raise TypeError(f"download_many takes URLs, pairs or mappings, not {redact_repr(value)}")
     return Item(value)
 
 

@@ -1100,7 +1100,8 @@ def _hide_columns(text: str, separators: str) -> str:
     secret: set[int] = set()
     out: list[str] = []
     column, is_head = 0, True
-    for cell, end in _CELLS[separator].findall(text):
+    for match in _CELLS[separator].finditer(text):
+        cell, end = match.groups()
         if is_head and _rules.kind(cell.strip(' "\ufeff')) >= _Kind.DATA:
             secret.add(column)
         is_secret = not is_head and column in secret

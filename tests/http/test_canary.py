@@ -533,6 +533,19 @@ class Drive:
                     **more,
                 )
                 self.result(f"download {label}", r)
+        many = await face.call(
+            "download_many",
+            [
+                (f"{url}?api_key={self.canaries.new('many')}", "first.bin"),
+                {"url": refused, "headers": self.secret_headers()},
+                self.userinfo(self.fault.refuse_url) + f"/y?token={self.canaries.new('many')}",
+            ],
+            self.folder / "files",
+            max_attempts=1,
+        )
+        self.outputs.add_shown("many downloads", many)
+        for r in many:
+            self.result("one of many", r)
         await face.close()
         for path in (self.folder / "files").iterdir():
             self.outputs.add("a file's name", path.name)
@@ -619,6 +632,9 @@ class Drive:
                 await face.call("map", requests)
         with self.outputs.expected("misuse of concurrency", ValueError, TypeError):
             await face.call("map", [x], concurrency=f"token={new('many')}")
+        for items in (url("https://u:{}@h/"), [5, url("https://u:{}@h/")], [{"headers": secret}]):
+            with self.outputs.expected("misuse of download_many", ValueError, TypeError):
+                await face.call("download_many", items, self.folder / "none")
         target = self.folder / "x.bin"
         for options in (
             {"checksum": f"token={new('checksum')}"},

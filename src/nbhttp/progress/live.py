@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self, TextIO, cast, overload
 from nbhttp._render.marks import one_line, visible
 from nbhttp.errors import ConfigError
 from nbhttp.progress.watched import Moment, Render, Watched
-from nbhttp.redaction import redact_text
+from nbhttp.redaction import redact_repr, redact_text
 
 __all__ = ["live"]
 
@@ -86,7 +86,7 @@ async def _watch_async(iterator: AsyncIterable[Any], watched: Watched) -> Watche
 
 def _check(iterator: object, render: object, last: object) -> None:
     if not hasattr(iterator, "__aiter__") and not hasattr(iterator, "__iter__"):
-        raise TypeError(f"live takes an iterable or an async iterable, not {iterator!r}")
+        raise TypeError(f"live takes an iterable or an async iterable, not {redact_repr(iterator)}")
     if not callable(render) and not isinstance(render, str):
         raise TypeError(f"render takes a name or a function, not {render!r}")
     if isinstance(render, str) and render not in _KINDS:
