@@ -189,7 +189,7 @@ async def test_text_and_bytes(make_client, fault: FaultServer) -> None:
     client = make_client(fault.url)
     r = await client.post("/echo", content="ü")
     assert r.json()["body"].encode("latin-1").decode("utf-8") == "ü"
-    assert ["Content-Type", "text/plain; charset=utf-8"] in r.json()["headers"]
+    assert not any(name == "Content-Type" for name, _ in r.json()["headers"])
     r = await client.post("/echo", content=b"\x00\xff")
     assert r.json()["body"] == "\x00\xff"
     assert not any(name == "Content-Type" for name, _ in r.json()["headers"])

@@ -707,8 +707,9 @@ def _encode_body(options: Mapping[str, Any], method: str) -> tuple[RawHeaders, B
         body = dumps(json)
         return _framed(body, b"application/json"), body
     if isinstance(content, str):
+        # As bytes, no Content-Type: often it is JSON, and servers refuse that as text/plain.
         body = content.encode("utf-8")
-        return _framed(body, b"text/plain; charset=utf-8"), body
+        return _framed(body), body
     if isinstance(content, bytes | bytearray | memoryview):
         body = bytes(content)
         return _framed(body), body
