@@ -56,6 +56,23 @@ class BulkResult(Displayed, Sequence[R], Generic[R]):
         self._results: tuple[R, ...] = tuple(results)
         self.elapsed = elapsed
 
+    if not TYPE_CHECKING:  # it would make every name an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say of what belongs to one result how all of them are asked."""
+            from nbhttp._habits import attribute_error
+
+            habits = {"results": "it is a sequence itself: results[0], for r in results"}
+            if not name.startswith("_") and self._results and hasattr(self._results[0], name):
+                is_method = callable(getattr(self._results[0], name))
+                each = (
+                    f"[r.{name}() for r in results.ok]"
+                    if is_method
+                    else f"[r.{name} for r in results]"
+                )
+                habits = {name: f"each of its results has it: {each}"}
+            raise attribute_error(f"a {type(self).__name__}", name, habits, dir(type(self)))
+
     @property
     def ok(self) -> "BulkResult[R]":
         """The results that succeeded, order kept."""

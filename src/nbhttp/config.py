@@ -82,9 +82,11 @@ def resolve_timeout(timeout: TimeoutTypes) -> Limits:
         return Limits(phases=PhaseLimits(connect, read, write), queue=pool)
     if all(hasattr(timeout, name) for name in ("connect", "read", "write", "pool")):
         return resolve_timeout((timeout.connect, timeout.read, timeout.write, timeout.pool))  # type: ignore[union-attr] # duck-typed httpx.Timeout, without importing httpx
+    is_pair = isinstance(timeout, tuple) and len(timeout) == 2
+    hint = "; for (connect, read), as requests has it: httpx.Timeout(read, connect=connect)"
     raise TypeError(
         "timeout takes seconds, an httpx.Timeout, (connect, read, write, pool) or None, "
-        f"not {redact_repr(timeout)}"
+        f"not {redact_repr(timeout)}{hint if is_pair else ''}"
     )
 
 
@@ -132,6 +134,8 @@ class ClientConfig:
         _check_count("max_header_fields", self.max_header_fields)
         if self.max_body is not None:
             _check_count("max_body", self.max_body, least=0)
+        for name in ("follow_redirects", "http2", "trust_env"):
+            _check_switch(name, getattr(self, name))
         _check_keepalive(self.keepalive_expiry)
         _check_engine(self)
         _check_verify(self.verify)
@@ -145,6 +149,11 @@ def _check_count(name: str, value: int, *, least: int = 1) -> None:
         raise TypeError(f"{name} takes a whole number, not {redact_repr(value)}")
     if value < least:
         raise ConfigError(f"{name} must be at least {least}, not {value}")
+
+
+def _check_switch(name: str, value: bool) -> None:
+    if not isinstance(value, bool):  # "false" from an environment variable would be true
+        raise TypeError(f"{name} takes True or False, not {redact_repr(value)}")
 
 
 def _check_keepalive(seconds: float) -> None:

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import traceback
+from typing import Any
 
 import httpx
 import pytest
@@ -172,3 +173,45 @@ def test_json_of_a_dead_host_raises_one_error_not_a_chain() -> None:
         dead.json()
     assert "httpx.ConnectError" not in "".join(traceback.format_exception(caught.value))
     assert isinstance(dead.exception, nbhttp.ConnectError)
+
+
+async def _ok(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, text="ok")
+
+
+def test_many_results_say_how_each_is_asked() -> None:
+    """`results.json()` and `results.status_code` are of one result."""
+    with nbhttp.HttpClient("http://h", transport=httpx.MockTransport(_ok)) as client:
+        results = client.map(["/1", "/2"])
+    with pytest.raises(AttributeError, match=r"\[r\.json\(\) for r in results\.ok\]"):
+        results.json()
+    with pytest.raises(AttributeError, match=r"\[r\.status_code for r in results\]"):
+        results.status_code  # noqa: B018
+    with pytest.raises(AttributeError, match=r"results\[0\]"):
+        results.results  # noqa: B018
+    assert len(pickle.loads(pickle.dumps(results))) == 2
+    assert len(copy.copy(results)) == 2
+
+
+@pytest.mark.parametrize("name", ["follow_redirects", "http2", "trust_env"])
+@pytest.mark.parametrize("value", ["false", 0, None])
+def test_a_switch_is_true_or_false(name: str, value: object) -> None:
+    """`"false"`, as it comes from the environment, would be true."""
+    with pytest.raises(TypeError, match=f"{name} takes True or False"):
+        nbhttp.HttpClient(**{name: value})  # type: ignore[arg-type] # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"auth": "abc"}, r"auth=nbhttp\.bearer\(token\)"),
+        ({"timeout": (3, 5)}, r"httpx\.Timeout\(read, connect=connect\)"),
+        ({"proxy": {"http": "http://p"}}, "use mounts="),
+    ],
+)
+def test_a_value_as_requests_takes_it_says_what_to_write(
+    options: dict[str, Any], said: str
+) -> None:
+    """A token as `auth`, a pair of limits, a mapping of proxies."""
+    with pytest.raises(TypeError, match=said):
+        nbhttp.HttpClient(**options)

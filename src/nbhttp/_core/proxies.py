@@ -56,6 +56,7 @@ def make_proxy(proxy: Any) -> "httpx.Proxy | None":
     """Turn what a user gives as `proxy` into httpx's form; its password is a secret.
 
     Raises:
+        TypeError: It is a mapping.
         ConfigError: It has another scheme than http, https, socks5 and socks5h.
         MissingExtraError: It is a SOCKS proxy and socksio is missing.
     """
@@ -63,6 +64,8 @@ def make_proxy(proxy: Any) -> "httpx.Proxy | None":
         return None
     import httpx
 
+    if isinstance(proxy, Mapping):
+        raise TypeError("proxy takes one URL; for one a scheme, as requests has it, use mounts=")
     made = proxy if isinstance(proxy, httpx.Proxy) else _parse_proxy(str(proxy))
     if made.url.scheme.startswith("socks"):
         from nbhttp.integrations._require import require
@@ -102,12 +105,16 @@ class MountTable:
 
 
 class _Pattern:
-    _FORM = re.compile(r"^(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[^]]*\]|[^:/]*)(?::(?P<port>\d+))?/?$")
+    _FORM = re.compile(
+        r"^(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[^]]*\]|[^:/]*)(?::(?P<port>\d+))?/?$"
+    )
 
     def __init__(self, text: str) -> None:
         match = self._FORM.match(text)
         if match is None:
-            raise ConfigError(f"mounts: {text!r} is no pattern like 'https://' or 'all://*.host:80'")
+            raise ConfigError(
+                f"mounts: {text!r} is no pattern like 'https://' or 'all://*.host:80'"
+            )
         self._scheme = "" if match["scheme"] == "all" else match["scheme"]
         host = match["host"].strip("[]").lower()
         self._host = "" if host == "*" else host

@@ -660,8 +660,10 @@ def make_auth(auth: Any) -> "httpx.Auth | None":
         return httpx.BasicAuth(user, password)
     if callable(auth):
         return _FunctionAuth.make(auth)
+    hint = "; for a token write auth=nbhttp.bearer(token)" if isinstance(auth, str) else ""
     raise TypeError(
-        f"auth takes (user, password), an httpx.Auth, a function or None, not {type(auth).__name__}"
+        "auth takes (user, password), an httpx.Auth, a function or None, "
+        f"not {type(auth).__name__}{hint}"
     )
 
 
