@@ -184,11 +184,11 @@ def test_many_results_say_how_each_is_asked() -> None:
     with nbhttp.HttpClient("http://h", transport=httpx.MockTransport(_ok)) as client:
         results = client.map(["/1", "/2"])
     with pytest.raises(AttributeError, match=r"\[r\.json\(\) for r in results\.ok\]"):
-        results.json()
+        results.json()  # type: ignore[attr-defined] # wrong on purpose
     with pytest.raises(AttributeError, match=r"\[r\.status_code for r in results\]"):
-        results.status_code  # noqa: B018
+        results.status_code  # type: ignore[attr-defined] # noqa: B018
     with pytest.raises(AttributeError, match=r"results\[0\]"):
-        results.results  # noqa: B018
+        results.results  # type: ignore[attr-defined] # noqa: B018
     assert len(pickle.loads(pickle.dumps(results))) == 2
     assert len(copy.copy(results)) == 2
 
