@@ -15,7 +15,7 @@ from collections.abc import (
     Sequence,
 )
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
 
 import anyio
 
@@ -32,6 +32,7 @@ class Outcome(Protocol):
 
     def __bool__(self) -> bool:
         """Whether it succeeded."""
+        raise NotImplementedError
 
 
 Item = TypeVar("Item")
@@ -114,8 +115,7 @@ class BulkResult(Displayed, Sequence[R], Generic[R]):
     def _view(self) -> "Shown":
         from nbhttp._render.views.outcomes import BulkCard
 
-        results: Sequence[Any] = self._results
-        return BulkCard(results, self.elapsed)
+        return BulkCard(cast("Any", self._results), self.elapsed)
 
 
 class Collected(Generic[R]):
@@ -220,7 +220,7 @@ class _Source(Generic[Item]):
         self._lock = anyio.Lock()
         if isinstance(items, list | tuple | range):
             self.size = max(len(items), 1)
-            self._held = iter(items)
+            self._held = iter(cast("list[Item]", items))
             self._refill = None
         elif isinstance(items, AsyncIterable):
             pieces = aiter(items)
