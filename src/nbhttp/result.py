@@ -348,11 +348,16 @@ class RequestResult:
             NbhttpError: The call failed: an error's body is not data.
             OSError: The file cannot be written.
         """
+        from errno import EISDIR, ENOENT
         from pathlib import Path
         from secrets import token_hex
 
         self.raise_for_status()
         target = Path(path)
+        if target.is_dir():
+            raise IsADirectoryError(EISDIR, "give the file a name, too", str(target))
+        if not target.parent.is_dir():
+            raise FileNotFoundError(ENOENT, "the folder does not exist", str(target.parent))
         # Made with the permissions that any new file gets, which tempfile would narrow.
         temporary = target.with_name(f".{target.name[:64]}.{token_hex(8)}.part")
         try:

@@ -52,6 +52,24 @@ async def test_cookies_given_without_a_domain_stay_on_the_origin(
     assert "c" not in client.cookies
 
 
+async def test_cookies_put_into_the_clients_jar_without_a_domain_are_sent(
+    make_client, fault: FaultServer
+) -> None:
+    """`client.cookies.update(…)` counts from the next request on, as given to the client."""
+    client = make_client()
+    client.cookies.update({"a": "b"})
+    client.cookies.set("c", "d")
+    assert await sent(client, fault.url) == "a=b; c=d"
+    assert await sent(client, fault.url, cookies={"a": "call"}) == "a=call; c=d"
+    r = await client.get(fault.url + "/redirect/other?path=/cookies")
+    assert r.json()["cookie"] == ""
+    client.cookies.delete("a")
+    assert await sent(client, fault.url) == "c=d"
+    client.cookies.set("bad", "x\r\ny: z")
+    with pytest.raises(nbhttp.ConfigError, match="control character"):
+        await client.get(fault.url)
+
+
 async def test_cookies_with_a_domain_go_there_alone(make_client, fault: FaultServer) -> None:
     """A jar keeps its rules: domain, path, Secure."""
     jar = httpx.Cookies()

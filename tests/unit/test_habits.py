@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -215,3 +216,27 @@ def test_a_value_as_requests_takes_it_says_what_to_write(
     """A token as `auth`, a pair of limits, a mapping of proxies."""
     with pytest.raises(TypeError, match=said):
         nbhttp.HttpClient(**options)
+
+
+@pytest.mark.parametrize("content", [Path("a.csv"), 3, ["a"]])
+def test_what_is_no_file_is_refused_before_anything_is_sent(content: object) -> None:
+    """A path is not opened on its own; half an upload is no place to notice."""
+    with pytest.raises(TypeError, match=f"opened with mode 'rb', not {type(content).__name__}"):
+        nbhttp.post("http://127.0.0.1:9/", files={"f": content})  # type: ignore[dict-item] # wrong on purpose
+
+
+def test_a_client_says_that_it_cannot_be_pickled() -> None:
+    """As joblib and multiprocessing would; its results can."""
+    for client in (nbhttp.HttpClient(), nbhttp.AsyncHttpClient()):
+        for function in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="make one where it is used"):
+                function(client)
+
+
+def test_saving_says_which_folder_is_missing(result: RequestResult, tmp_path: Path) -> None:
+    """Not the name of a temporary file."""
+    with pytest.raises(FileNotFoundError, match=r"the folder does not exist: '.*none'$"):
+        result.save(tmp_path / "none" / "x.json")
+    with pytest.raises(IsADirectoryError, match="give the file a name"):
+        result.save(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ from nbhttp._engines.base import Head
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["fields_for", "keep", "make_jar"]
+__all__ = ["fields_for", "keep", "make_jar", "without_domain"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _DOMAIN = re.compile(rb";[\t ]*domain[\t ]*=([^;]*)", re.IGNORECASE)
@@ -39,6 +39,17 @@ def fields_for(jar: "httpx.Cookies", url: "httpx.URL") -> list[str]:
     jar.jar.add_cookie_header(probe)
     pairs = (probe.get_header("Cookie") or "").split("; ")
     return [pair for pair in pairs if pair and not _CONTROL.search(pair)]
+
+
+def without_domain(jar: "httpx.Cookies") -> dict[str, str]:
+    """Return what `client.cookies.update({"a": "b"})` left: cookies of no host.
+
+    The jar itself would send them nowhere.
+    """
+    of_no_host = jar.jar._cookies.get("")  # type: ignore[attr-defined] # noqa: SLF001 - iterating walks all
+    if not of_no_host:
+        return {}
+    return {c.name: c.value or "" for by_name in of_no_host.values() for c in by_name.values()}
 
 
 def keep(jar: "httpx.Cookies", head: Head, request: "httpx.Request") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from nbhttp import config as defaults
 from nbhttp._core.state import ClientState
@@ -121,6 +121,17 @@ class Client:
             raise AttributeError(f"{name} cannot be set; {_where_set(self, name)}")
         object.__setattr__(self, name, value)
 
+    def __reduce__(self) -> Never:
+        """Refuse to be pickled or copied: connections belong to one process.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(
+            f"{type(self).__name__} cannot be pickled or copied, for it holds connections; "
+            "make one where it is used (results can be pickled)"
+        )
+
     def subscribe(self, callback: Subscriber) -> Unsubscribe:
         """Have `callback(event)` called for each event of this client.
 
@@ -167,7 +178,11 @@ class Client:
 
     @property
     def cookies(self) -> httpx.Cookies:
-        """The cookie jar: what servers have set and what was given with a domain."""
+        """The cookie jar: what servers have set and what was given with a domain.
+
+        What is added without one, as by `update({"a": "b"})`, goes to each origin that is asked,
+        and not on to where that redirects.
+        """
         return self._state.defaults.jar
 
     def __repr__(self) -> str:

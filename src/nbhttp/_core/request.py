@@ -19,7 +19,7 @@ from io import TextIOBase
 from typing import TYPE_CHECKING, Any, cast
 
 from nbhttp._core import urls
-from nbhttp._core.cookies import make_jar
+from nbhttp._core.cookies import make_jar, without_domain
 from nbhttp._core.urls import ParsedUrl
 from nbhttp._credentials import remember
 from nbhttp._habits import unknown_option
@@ -586,10 +586,14 @@ def _own_cookies(
     defaults: Defaults, cookies: Any
 ) -> "tuple[tuple[tuple[str, str], ...], httpx.Cookies | None]":
     """Return the cookies that stay on the origin, and those that have a domain of their own."""
+    of_client = defaults.cookies
+    added = without_domain(defaults.jar)
+    if added:
+        of_client = of_client | {name: _cookie_value(name, value) for name, value in added.items()}
     if cookies is None:
-        return tuple(defaults.cookies.items()) if defaults.cookies else (), None
+        return tuple(of_client.items()) if of_client else (), None
     jar = make_jar()
-    merged = defaults.cookies | _split_cookies(cookies, jar)
+    merged = of_client | _split_cookies(cookies, jar)
     return tuple(merged.items()), jar if len(jar) else None
 
 
@@ -817,6 +821,11 @@ def _checked_files(files: Any) -> Any:
         content = value[1] if isinstance(value, tuple) else value
         if isinstance(content, TextIOBase):
             raise TypeError(f"files: {name!r} is a text file: open it with mode 'rb'")
+        if not isinstance(content, str | bytes) and not hasattr(content, "read"):
+            raise TypeError(
+                f"files: {name!r} takes bytes, text or a file that is opened with mode 'rb', "
+                f"not {type(content).__name__}"
+            )
         if isinstance(value, tuple) and len(value) > 2 and value[2] is not None:
             check_headers([_field("Content-Type", value[2])])
         if isinstance(value, tuple) and len(value) > 3:

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import uvicorn
+from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = ["ServerThread"]
@@ -123,5 +124,7 @@ class _Server(uvicorn.Server):
             self._scopes.add(cancel_scope)
             try:
                 await self._app(scope, receive, send)
+            except ClientDisconnect:
+                pass  # a cancelled upload is no error worth a traceback in the notebook
             finally:
                 self._scopes.discard(cancel_scope)
