@@ -423,7 +423,7 @@ class AnyioTaskManager(Displayed, Calls):
         if session is None or not session.ready.is_set():
             raise TaskError(
                 "the task manager is not started",
-                hint="Run `await manager.start()` first, or use `async with`.",
+                hint="Call start() first (AnyioTaskManager: await it), or use it in a with block.",
             )
         if session.is_closing:
             raise TaskError("the task manager is shutting down")

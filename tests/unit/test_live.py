@@ -244,6 +244,7 @@ def test_no_output_is_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "options", "kind"),
     [
         ((5,), {}, TypeError),
+        (("http://h/stream",), {}, TypeError),
         (([],), {"render": 5}, TypeError),
         (([],), {"render": "chart"}, nbhttp.ConfigError),
         (([],), {"last": 0}, nbhttp.ConfigError),

@@ -85,6 +85,8 @@ async def _watch_async(iterator: AsyncIterable[Any], watched: Watched) -> Watche
 
 
 def _check(iterator: object, render: object, last: object) -> None:
+    if isinstance(iterator, str | bytes):
+        raise TypeError("live takes a stream, not text or a URL: live(client.lines(url)), ndjson, sse")
     if not hasattr(iterator, "__aiter__") and not hasattr(iterator, "__iter__"):
         raise TypeError(f"live takes an iterable or an async iterable, not {redact_repr(iterator)}")
     if not callable(render) and not isinstance(render, str):
