@@ -60,7 +60,7 @@ if nox is not None:
     @nox.session
     def lint(session: nox.Session) -> None:
         """Style."""
-        session.install("ruff>=0.8")
+        session.install("ruff==0.17.*")
         session.run("ruff", "check")
         session.run("ruff", "format", "--check")
 

@@ -75,7 +75,9 @@ def rows(server, stack):
     table.append(Row("tls", "map over TLS, 32 in flight", "nbhttp map", "aiohttp", tls, 1.5, 2.5))
     single = {"url": url, "requests": 1500, "in_flight": 1}
     table += [
-        Row("sync", "sync get, engine='direct'", "nbhttp sync direct", "requests", single, 1.3, 2.0),
+        Row(
+            "sync", "sync get, engine='direct'", "nbhttp sync direct", "requests", single, 1.3, 2.0
+        ),
         Row("sync", "sync get, default engine", "nbhttp sync", "requests", single),
         Row("sync", "sync get, default engine", "nbhttp sync", "httpx sync", single),
     ]

@@ -11,9 +11,8 @@ import asyncio
 import statistics
 import time
 
-from benchmarks.client_overhead import NullTransport
-
 import nbhttp
+from benchmarks.client_overhead import NullTransport
 from nbhttp._core.loopthread import outlet
 
 URL = "http://null.example/items?page=1"

@@ -16,7 +16,18 @@ LAYERS = [
     ["bulk", "download_batch", "pagination", "formats"],
     ["_core", "_engines"],
     ["result", "downloads", "tasks", "_tasks", "streaming", "integrations"],
-    ["secrets", "config", "errors", "types", "_json", "_charset", "_explain", "_credentials", "_display", "_habits"],
+    [
+        "secrets",
+        "config",
+        "errors",
+        "types",
+        "_json",
+        "_charset",
+        "_explain",
+        "_credentials",
+        "_display",
+        "_habits",
+    ],
     ["redaction"],
 ]
 # They hang on the side: they listen to the core and show results.
@@ -108,9 +119,7 @@ def test_imports_go_downwards(name: str, path: Path):
             assert not is_early, f"{name} must import {imported} late"
             continue
         if mine in SIDE:
-            allowed = any(
-                imported == a or imported.startswith(a + ".") for a in SIDE_MAY_IMPORT
-            )
+            allowed = any(imported == a or imported.startswith(a + ".") for a in SIDE_MAY_IMPORT)
             assert allowed, f"{name} may not import {imported}"
             continue
         assert theirs not in SIDE, f"{name} may not import {imported}"

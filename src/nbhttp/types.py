@@ -62,19 +62,10 @@ UNSET: Final = Unset()
 
 Primitive: TypeAlias = "str | int | float | bool | Secret | None"
 UrlTypes: TypeAlias = "httpx.URL | str"
-ParamTypes: TypeAlias = (
-    "httpx.QueryParams | Mapping[str, Primitive | Sequence[Primitive]]"
-    " | Sequence[tuple[str, Primitive]] | str | bytes"
-)
-HeaderTypes: TypeAlias = (
-    "httpx.Headers | Mapping[str, str | Secret] | Mapping[bytes, bytes]"
-    " | Sequence[tuple[str, str | Secret]] | Sequence[tuple[bytes, bytes]]"
-)
+ParamTypes: TypeAlias = "httpx.QueryParams | Mapping[str, Primitive | Sequence[Primitive]] | Sequence[tuple[str, Primitive]] | str | bytes"
+HeaderTypes: TypeAlias = "httpx.Headers | Mapping[str, str | Secret] | Mapping[bytes, bytes] | Sequence[tuple[str, str | Secret]] | Sequence[tuple[bytes, bytes]]"
 CookieTypes: TypeAlias = "httpx.Cookies | CookieJar | Mapping[str, str] | Sequence[tuple[str, str]]"
-AuthTypes: TypeAlias = (
-    "httpx.Auth | tuple[str | bytes, str | bytes | Secret]"
-    " | Callable[[httpx.Request], httpx.Request]"
-)
+AuthTypes: TypeAlias = "httpx.Auth | tuple[str | bytes, str | bytes | Secret] | Callable[[httpx.Request], httpx.Request]"
 TimeoutTypes: TypeAlias = (
     "float | httpx.Timeout | tuple[float | None, float | None, float | None, float | None] | None"
 )

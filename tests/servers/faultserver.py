@@ -1,4 +1,4 @@
-# ruff: noqa: B006, B007, B904, C408, D403, D415, E731, N806, N818, PLR0917, RET503, RUF005, SIM105, UP031 - one terse file that breaks HTTP on purpose
+# ruff: noqa: B006, B007, B904, C408, D415, E731, N806, N818, RET503, RUF005, SIM105, UP031 - one terse file that breaks HTTP on purpose
 """Fault-injection HTTP/1.1 server for client tests. Pure asyncio, no dependencies, binds 127.0.0.1 only.
 
     python faultserver.py --port 0            # first stdout line: {"port":..,"other_port":..,"blackhole_port":..,"refuse_port":..,"tls_port":..}

@@ -237,12 +237,12 @@ class Conversation:
         self.engine = engine.name
         usage.number += 1
         self.sent_headers = self._fields()
+        wire = self._wire_request(self.sent_headers)
         if not state.gate.try_acquire():
             await self._wait_in_queue()
         started = time.perf_counter()
         is_held = True
         try:
-            wire = self._wire_request(self.sent_headers)
             if self._is_stream:
                 exchange = await engine.open(wire)
                 self.live = Live(exchange, state, self._engines.loop)
@@ -254,10 +254,11 @@ class Conversation:
                 head, body, peer = answer.head, answer.body, answer.peer
                 self._add(answer.phases)
         except NbhttpError as exc:
-            if exc.phases is not None:
-                self._add(exc.phases)
-            if is_of_rest(exc, self._spent, wire.total):
-                raise time_limit_error(request.limits.total, exc.phases.running) from exc.__cause__
+            phases = exc.phases
+            if phases is not None:
+                self._add(phases)
+                if is_of_rest(exc, self._spent, wire.total):
+                    raise time_limit_error(request.limits.total, phases.running) from exc.__cause__
             raise
         finally:
             self._spent += time.perf_counter() - started

@@ -86,7 +86,7 @@ def _system_context() -> ssl.SSLContext:
     would load anew for every connection (40 ms); it is loaded once here.
     """
     if sys.platform in {"darwin", "win32"}:
-        import truststore
+        import truststore  # pyright: ignore[reportMissingImports] - absent elsewhere
 
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

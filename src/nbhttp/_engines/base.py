@@ -207,6 +207,7 @@ class BodySink(Protocol):
             None when more may come at once; an awaitable when reading has to pause until it is
             done. An exception ends the exchange and reaches the caller of `drain`.
         """
+        raise NotImplementedError
 
 
 class Exchange(Protocol):
@@ -222,6 +223,7 @@ class Exchange(Protocol):
     @property
     def peer(self) -> str | None:
         """Address and port that answered; None when unknown."""
+        raise NotImplementedError
 
     async def read(self) -> bytes:
         """Return the next piece as sent, some KiB to 1 MiB; b"" at the end.
@@ -230,6 +232,7 @@ class Exchange(Protocol):
             TimeoutError: Nothing came for `limits.read` seconds.
             ProtocolError: The framing is broken, or the peer closed before the body's end.
         """
+        raise NotImplementedError
 
     async def drain(self, sink: BodySink) -> None:
         """Write the whole body to `sink`, in as few and large pieces as the wire allows.
@@ -264,9 +267,11 @@ class Engine(Protocol):
             max_body: Bytes of raw body above which BodyTooLargeError is raised, as soon as it is
                 known (Content-Length) or reached; None is no bound.
         """
+        raise NotImplementedError
 
     async def open(self, request: EngineRequest) -> Exchange:
         """Send the request and return when the answer's head has come."""
+        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Close every connection; what is in flight fails."""
@@ -280,6 +285,7 @@ class Engine(Protocol):
     @property
     def connections(self) -> int:
         """Connections open now, idle ones included."""
+        raise NotImplementedError
 
 
 @dataclass(slots=True, frozen=True)

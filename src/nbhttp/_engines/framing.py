@@ -168,6 +168,7 @@ def check_head_start(data: bytes | bytearray) -> None:
 
 def _agreed_length(known: int | None, value: bytes) -> int:
     """Read Content-Length; copies must agree (RFC 9112 section 6.3)."""
+    length = 0
     for copy in value.split(b","):
         digits = copy.strip(b" \t")
         if not digits.isdigit() or len(digits) > _MOST_DIGITS:

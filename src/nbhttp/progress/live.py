@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import AsyncIterable, Coroutine, Iterable
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO, cast, overload
+from typing import Any, Protocol, Self, TextIO, overload
 
 from nbhttp._render.marks import one_line, visible
 from nbhttp.errors import ConfigError
@@ -69,8 +69,8 @@ def live(
     """
     _check(iterator, render, last)
     watched = Watched(iterator, render, last)
-    if hasattr(iterator, "__aiter__"):
-        return _watch_async(cast("AsyncIterable[Any]", iterator), watched)
+    if isinstance(iterator, AsyncIterable):
+        return _watch_async(iterator, watched)
     with _Screen(watched) as screen:
         for item in iterator:
             screen.take(item)
@@ -86,7 +86,9 @@ async def _watch_async(iterator: AsyncIterable[Any], watched: Watched) -> Watche
 
 def _check(iterator: object, render: object, last: object) -> None:
     if isinstance(iterator, str | bytes):
-        raise TypeError("live takes a stream, not text or a URL: live(client.lines(url)), ndjson, sse")
+        raise TypeError(
+            "live takes a stream, not text or a URL: live(client.lines(url)), ndjson, sse"
+        )
     if not hasattr(iterator, "__aiter__") and not hasattr(iterator, "__iter__"):
         raise TypeError(f"live takes an iterable or an async iterable, not {redact_repr(iterator)}")
     if not callable(render) and not isinstance(render, str):
