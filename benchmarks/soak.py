@@ -28,6 +28,7 @@ import warnings
 from pathlib import Path
 
 import nbhttp
+from nbhttp._core.events import RequestFinished, RequestStarted
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER = ROOT / "tests" / "servers" / "faultserver.py"
@@ -173,6 +174,7 @@ class Ledger:
         self.wrong = {}
         self.wrong_count = 0
         self.events = collections.Counter()
+        self.unfinished = {}
 
     def count(self, way, kind):
         with self.lock:
@@ -193,6 +195,12 @@ class Ledger:
     def on_event(self, event):
         with self.lock:
             self.events[type(event).__name__] += 1
+            if isinstance(event, RequestStarted):
+                self.unfinished[event.request_id] = f"{event.client} {event.method} {event.url}"
+            elif isinstance(event, RequestFinished) and not self.unfinished.pop(
+                event.request_id, None
+            ):
+                self.events["finished without a start"] += 1
         text = str(event)
         if not text.startswith(type(event).__name__):
             self.note_wrong("an event without a repr", text)
@@ -537,6 +545,8 @@ def sample(clients, ledger, started):
 
 
 def at_rest_is_clean(row, clients, ledger):
+    if ledger.unfinished or ledger.events["finished without a start"]:
+        ledger.note_wrong("started and finished do not match", str(ledger.unfinished))
     for what in ("held", "queued", "in_flight"):
         if row[what]:
             flights = [f._what for c in clients for f in c._state._in_flight]

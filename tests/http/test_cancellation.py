@@ -353,3 +353,29 @@ async def _one(client: nbhttp.AsyncHttpClient, path: str) -> nbhttp.RequestResul
         await read_stream(client, path)
         return None
     return await client.get(path)
+
+
+@pytest.mark.parametrize("how", ["loop", "dropped"])
+async def test_a_stream_that_is_cancelled_between_two_reads_is_reported(
+    server: CountingServer, engine: str, how: str
+) -> None:
+    """`cancel_all()` closes it, and that it is never read again loses no event."""
+    client = make(server, engine)
+    ends: list[Any] = []
+    client.subscribe(lambda e: ends.append(e) if type(e).__name__ == "RequestFinished" else None)
+
+    async def leave() -> None:
+        stream = client.stream_request("GET", "/drip", chunk_size=None)
+        if how == "dropped":
+            await stream.__anext__()
+            assert client.cancel_all() == 1
+            await anyio.to_thread.run_sync(server.wait_for, lambda s: s.in_flight == 0)
+            return
+        async for _ in stream:
+            assert client.cancel_all() == 1
+            await anyio.to_thread.run_sync(server.wait_for, lambda s: s.in_flight == 0)
+            break
+
+    await leave()
+    assert [end.error for end in ends] == ["cancelled"]
+    await left_nothing(client, server)

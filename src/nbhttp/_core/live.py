@@ -23,6 +23,10 @@ class Live:
     """An exchange under way and the slot that it holds.
 
     No cancel scope is open between two reads: what the consumer does there is its own.
+
+    Attributes:
+        is_open: Whether it holds its slot.
+        is_cancelled: Whether `cancel_all()` ended it.
     """
 
     def __init__(self, exchange: Exchange, state: "ClientState", loop: Any) -> None:
@@ -30,8 +34,8 @@ class Live:
         self.received = 0
         self._state = state
         self._loop = loop
-        self._is_open = True
-        self._is_cancelled = False
+        self.is_open = True
+        self.is_cancelled = False
         self.flight: Flight | None = None  # the read under way
         self._close: Callable[[], Awaitable[None]] | None = None  # told to, and not done yet
         state.lives.add(self)
@@ -44,7 +48,7 @@ class Live:
             RequestError: The connection broke, or nothing came in time.
             CancelledError: `cancel_all()` was called.
         """
-        if self._is_cancelled:
+        if self.is_cancelled:
             raise asyncio.CancelledError("cancelled by cancel_all()")
         self.flight = self._state.in_flight("a read of the stream")
         try:
@@ -79,9 +83,9 @@ class Live:
 
     async def aclose(self) -> None:
         """Give connection and slot back; doing it again does nothing."""
-        if not self._is_open:
+        if not self.is_open:
             return
-        self._is_open = False
+        self.is_open = False
         self._close = None
         self._state.lives.discard(self)
         try:
@@ -91,19 +95,19 @@ class Live:
 
     def close_soon(self, close: Callable[[], Awaitable[None]]) -> None:
         """Have `close()` awaited on its loop, from any thread; the garbage collector's way."""
-        if not self._is_open:
+        if not self.is_open:
             return
         self._close = close
         try:
             call_threadsafe(self._loop, spawn, self._loop, close)
         except RuntimeError:  # its loop has ended, and its connection with it
-            self._is_open = False
+            self.is_open = False
             self._state.lives.discard(self)
             self._state.gate.release()
 
     async def end(self) -> None:
         """Close it: the loop is ending, and may have cancelled the task that was to do it."""
-        if self._is_open:
+        if self.is_open:
             await (self._close or self.aclose)()
 
     def cancel(self) -> None:
@@ -112,9 +116,9 @@ class Live:
             call_threadsafe(self._loop, self._cancel)
 
     def _cancel(self) -> None:
-        if not self._is_open:
+        if not self.is_open:
             return
-        self._is_cancelled = True
+        self.is_cancelled = True
         if self.flight is not None:
             self.flight.cancel()
         else:

@@ -8,6 +8,7 @@ itself reads ahead, up to a mebibyte.)
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from types import TracebackType
@@ -203,8 +204,12 @@ class StreamCall:
 
     def close_soon(self) -> None:
         """Close it from any thread, without waiting."""
-        if self._conversation is not None and self._conversation.live is not None:
-            self._conversation.live.close_soon(self.aclose)
+        live = None if self._conversation is None else self._conversation.live
+        if live is None:
+            return
+        live.close_soon(self.aclose)
+        if not live.is_open:  # `cancel_all()` or the end of its loop closed it, and told nobody
+            self._report(asyncio.CancelledError() if live.is_cancelled else None)
 
 
 class Stream(Generic[T]):
