@@ -81,7 +81,13 @@ if nox is not None:
         (wheel,) = dist.glob("*.whl")
         session.run("python", "-m", "pip", "uninstall", "-q", "-y", "nbhttp", silent=True)
         _install(session, f"{wheel}[dev]")
-        session.run("pytest", "-n", "2", *session.posargs, env={"NBHTTP_TEST_WHEEL": "1"})
+        env = {"NBHTTP_TEST_WHEEL": "1"}
+        if session.posargs:
+            session.run("pytest", *session.posargs, env=env)
+            return
+        # Apart: while Playwright is open its event loop runs in the test's own thread.
+        session.run("pytest", "-n", "2", "--ignore=tests/browser", env=env)
+        session.run("pytest", "tests/browser", env=env)
 
 
 def _install(session: "nox.Session", *what: str) -> None:

@@ -1,5 +1,6 @@
 """Fixtures for all tests: servers on loopback, each started once a session, when first asked for."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,20 @@ if TYPE_CHECKING:
 def anyio_backend() -> str:
     """Async tests run on asyncio; a test that matters on trio too parametrizes this."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _forgetful_redactor() -> Iterator[None]:
+    """What a test registers as secret is ordinary text again in the next one."""
+    from nbhttp import _credentials, redaction
+
+    values, known = Counter(redaction._values), set(_credentials._known)
+    yield
+    for value, times in (redaction._values - values).items():
+        for _ in range(times):
+            redaction.unregister(value)
+    for value in set(_credentials._known) - known:
+        del _credentials._known[value]
 
 
 @pytest.fixture(scope="session")

@@ -321,6 +321,7 @@ class FileReceiver:
 
     async def _receive_coded(self, answer: Answer) -> None:
         """Decode while writing. What is counted comes over the network; it cannot be resumed."""
+        self._coded = 0  # it starts over each time, so more of it is no progress
         part = self._held
         sidecar = Sidecar(self._identity, Validators(), None, part.target.name)
         fd = await _in_thread(partial(part.open, sidecar, keep=False))
