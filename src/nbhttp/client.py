@@ -505,5 +505,7 @@ class AsyncHttpClient(AsyncStreams):
             await call.aclose(exc)
             raise
         finally:
-            await response.aclose()
-            await call.aclose()
+            try:
+                await response.aclose()
+            finally:
+                await call.aclose()  # also when that is cancelled: it reports the end

@@ -379,3 +379,27 @@ async def test_a_stream_that_is_cancelled_between_two_reads_is_reported(
     await leave()
     assert [end.error for end in ends] == ["cancelled"]
     await left_nothing(client, server)
+
+
+async def test_a_block_that_is_cancelled_while_it_closes_is_reported(
+    server: CountingServer, engine: str
+) -> None:
+    """Leaving `stream()` before the body's end takes a moment; a cancellation may come then."""
+    client = make(server, engine)
+    heard: list[str] = []
+    client.subscribe(lambda e: heard.append(type(e).__name__))
+
+    async def leave(after: asyncio.Event) -> None:
+        async with client.stream("GET", "/drip"):
+            after.set()
+
+    for yields in range(12):
+        after = asyncio.Event()
+        task = asyncio.ensure_future(leave(after))
+        await after.wait()
+        for _ in range(yields):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    assert heard.count("RequestStarted") == heard.count("RequestFinished") == 12
+    await left_nothing(client, server)

@@ -37,9 +37,13 @@ class Live:
         self.is_open = True
         self.is_cancelled = False
         self.flight: Flight | None = None  # the read under way
-        self._close: Callable[[], Awaitable[None]] | None = None  # told to, and not done yet
+        self._close: Callable[[], Awaitable[None]] | None = None
         state.lives.add(self)
         wait_for_end_of(loop, self)
+
+    def is_closed_by(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Have `close()` called where `aclose` would be: who owns it tells that it has ended."""
+        self._close = close
 
     async def read(self) -> bytes:
         """Return the next piece as sent; b"" at the end.
@@ -97,11 +101,11 @@ class Live:
         """Have `close()` awaited on its loop, from any thread; the garbage collector's way."""
         if not self.is_open:
             return
-        self._close = close
         try:
             call_threadsafe(self._loop, spawn, self._loop, close)
         except RuntimeError:  # its loop has ended, and its connection with it
             self.is_open = False
+            self._close = None
             self._state.lives.discard(self)
             self._state.gate.release()
 
@@ -122,7 +126,7 @@ class Live:
         if self.flight is not None:
             self.flight.cancel()
         else:
-            spawn(self._loop, self.aclose)
+            spawn(self._loop, self._close or self.aclose)
 
 
 def content_codings(head: Head) -> list[str]:

@@ -107,6 +107,8 @@ class StreamCall:
             raise
         finally:
             state.request_id.set(running_id)
+        if self._conversation.live is not None:
+            self._conversation.live.is_closed_by(self.aclose)
         codings = [] if raw or self.head.status in _NO_BODY else content_codings(self.head)
         self._decoder = decoding.make_decoder(codings) if codings else None
         self._slice = piece_size
@@ -195,21 +197,19 @@ class StreamCall:
         finish, self._finish = self._finish, None
         if finish is None:
             return
+        live = None if self._conversation is None else self._conversation.live
+        if exc is None and live is not None and live.is_cancelled:
+            exc = asyncio.CancelledError()
         is_left = exc is None or isinstance(exc, GeneratorExit)  # by the consumer
         is_ours = isinstance(exc, NbhttpError) or not (is_left or isinstance(exc, Exception))
         result = None if self.head is None else self._result()
-        live = None if self._conversation is None else self._conversation.live
         received = self.received or (0 if live is None else live.received)
         finish(result, exc if is_ours else None, received)
 
     def close_soon(self) -> None:
         """Close it from any thread, without waiting."""
-        live = None if self._conversation is None else self._conversation.live
-        if live is None:
-            return
-        live.close_soon(self.aclose)
-        if not live.is_open:  # `cancel_all()` or the end of its loop closed it, and told nobody
-            self._report(asyncio.CancelledError() if live.is_cancelled else None)
+        if self._conversation is not None and self._conversation.live is not None:
+            self._conversation.live.close_soon(self.aclose)
 
 
 class Stream(Generic[T]):

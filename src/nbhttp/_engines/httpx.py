@@ -312,8 +312,10 @@ class _HttpcoreExchange:
             await self.abort()
             return
         self._is_closed = True
-        await self._response.aclose()
-        await self._engine.give_back(self._connection, self._request.origin)
+        try:
+            await self._response.aclose()
+        finally:
+            await self._engine.give_back(self._connection, self._request.origin)
 
     async def abort(self) -> None:
         """Close the connection at once."""
@@ -323,8 +325,10 @@ class _HttpcoreExchange:
         import anyio
 
         with anyio.CancelScope(shield=True):
-            await self._response.aclose()
-            await self._engine.drop(self._connection)
+            try:
+                await self._response.aclose()
+            finally:  # `task.cancel()` of asyncio passes the shield
+                await self._engine.drop(self._connection)
 
 
 async def _collect(exchange: Any, method: str, max_body: int | None) -> bytes:
@@ -490,9 +494,13 @@ def _cause(exc: BaseException) -> BaseException | None:
 async def _close(connection: _Connection) -> None:
     import anyio
 
-    with anyio.CancelScope(shield=True):
-        await connection.pool.aclose()
-        await connection.watch.aclose()
+    try:
+        with anyio.CancelScope(shield=True):
+            await connection.pool.aclose()
+            await connection.watch.aclose()
+    except BaseException:  # `task.cancel()` of asyncio passes the shield
+        connection.watch.discard()
+        raise
 
 
 class TransportEngine:
