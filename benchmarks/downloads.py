@@ -2,8 +2,10 @@
 
     python -m benchmarks.downloads [--mib 1024] [--rounds 5] [--dir DIR] [--only large,many,limited]
 
-Every contestant takes its turn in each round; the best and the median time of each are printed,
-and the ratio of curl's (or aria2c's) median to it: above 1 is faster. nbhttp's figure includes the
+Every contestant takes its turn in each round. Printed are the medians of wall time and of CPU time
+(user and system, of the contestant alone), how often the reference's medians hold them (above 1 is
+faster), and the better of the two ratios, which is the one that counts: on a machine with other
+load wall time says little, and on one with idle cores CPU time does. nbhttp's figures include the
 fsync and the rename that make a file safe; the peers do neither.
 """
 
@@ -15,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 TESTS = Path(__file__).parent.parent / "tests"
 sys.path.insert(0, str(TESTS))
@@ -23,8 +27,17 @@ sys.path.insert(0, str(TESTS))
 import servers  # noqa: E402
 from servers import NGINX_CONF, make_tls_files, running_nginx  # noqa: E402
 
+
+class Cost(NamedTuple):
+    """What one run took: seconds of wall and CPU time, and MiB of memory over its start."""
+
+    wall: float
+    cpu: float
+    grown: float = 0.0
+
+
 CHILD = """
-import sys, time
+import resource, sys, time
 kind, url, path, option, ca = sys.argv[1:6]
 def peak():
     with open("/proc/self/status") as status:
@@ -36,7 +49,10 @@ if kind == "httpx":
 else:
     client = nbhttp.HttpClient(engine=kind.removesuffix("-engine"), verify=ca)
 client.head(url)  # loop, connection and modules are there, as in a notebook's second cell
-before = peak()
+def cpu():
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+before, used = peak(), cpu()
 started = time.perf_counter()
 if kind == "httpx" and option == "plain":
     with client.stream("GET", url) as response, open(path, "wb") as file:
@@ -57,45 +73,61 @@ else:
     result = client.download_file(url, path, progress=False, **options)
     assert result.success, result.error
 seconds = time.perf_counter() - started
-print(seconds, peak() - before)
+print(seconds, cpu() - used, peak() - before)
 """
 
 
-def child(kind, url, path, option, ca):
+def child(kind: str, url: str, path: Path, option: str, ca: Path) -> Cost:
+    """Run a client in a process of its own; what it takes to start does not count."""
     command = [sys.executable, "-c", CHILD, kind, url, str(path), option, str(ca)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
-    seconds, grown = map(float, done.stdout.split())
-    return seconds, grown
+    return Cost(*map(float, done.stdout.split()))
 
 
-def program(*command):
+def program(*command: str) -> Cost:
+    """Run a program."""
     started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - started, 0.0
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(running.pid, 0)
+    running.returncode = os.waitstatus_to_exitcode(status)
+    if running.returncode:
+        raise SystemExit(f"{command[0]} ended with status {running.returncode}")
+    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime)
 
 
-def contest(title, contestants, rounds, reference, folder):
+def contest(
+    title: str,
+    contestants: dict[str, Callable[[Path], Cost]],
+    rounds: int,
+    reference: str,
+    folder: Path,
+) -> None:
     """Run all in turns and print a table."""
-    times = {name: [] for name in contestants}
-    grown = dict.fromkeys(contestants, 0.0)
+    costs: dict[str, list[Cost]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, run in contestants.items():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            seconds, memory = run(folder / "out")
-            times[name].append(seconds)
-            grown[name] = max(grown[name], memory)
-    base = statistics.median(times[reference])
-    print(f"\n{title}")
-    print(f"{'':34}{'best s':>9}{'median s':>10}{'x ' + reference:>14}{'+MiB':>8}")
-    for name, taken in times.items():
-        middle = statistics.median(taken)
+            costs[name].append(run(folder / "out"))
+    print(f"\n{title}, compared with {reference}")
+    print(f"{'':28}{'wall s':>9}{'x':>7}{'CPU s':>9}{'x':>7}{'better':>9}{'+MiB':>8}")
+    base = median_cost(costs[reference])
+    for name, taken in costs.items():
+        wall, cpu, _ = median_cost(taken)
+        by_wall, by_cpu = base.wall / wall, base.cpu / cpu
+        grown = max(cost.grown for cost in taken)
         print(
-            f"{name:34}{min(taken):9.3f}{middle:10.3f}{base / middle:14.2f}{grown[name]:8.1f}",
+            f"{name:28}{wall:9.3f}{by_wall:7.2f}{cpu:9.3f}{by_cpu:7.2f}"
+            f"{max(by_wall, by_cpu):9.2f}{grown:8.1f}",
             flush=True,
         )
+
+
+def median_cost(costs: list[Cost]) -> Cost:
+    """Return the median of each column."""
+    return Cost(*map(statistics.median, zip(*costs, strict=True)))
 
 
 def main():
