@@ -21,6 +21,8 @@ from nbhttp.errors import ProtocolError
 __all__ = ["WatchingBackend"]
 
 _MAX_INTERIM = 100
+_READ_BYTES = 256 * 1024
+"""What the transport holds at most; httpcore asks for 64 KiB, and pays for each piece."""
 
 
 class _Framing:
@@ -100,6 +102,11 @@ class WatchingBackend(httpcore.AsyncNetworkBackend):
         if self._framing.interim > _MAX_INTERIM:
             raise ProtocolError(f"the server sent over {_MAX_INTERIM} interim answers")
 
+    def read_size(self, asked: int) -> int:
+        """Return how many bytes to read: more than asked for once a body comes; h11 takes any."""
+        is_body = self._is_watching and self._phases.running == "receive"
+        return max(asked, _READ_BYTES) if is_body else asked
+
     def is_clean(self) -> bool:
         """Whether nothing followed the last answer, up to now."""
         if self._framing.is_tainted:
@@ -168,6 +175,7 @@ class _WatchedStream(httpcore.AsyncNetworkStream):
         self._tls = stream.get_extra_info("ssl_object")
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        max_bytes = self._backend.read_size(max_bytes)
         try:
             if timeout is None:
                 data = await self._read(max_bytes)
