@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from nbhttp._core import events
 from nbhttp._core.callers import Caller
+from nbhttp._core.committing import Together
 from nbhttp._core.destination import Destination, resolve
 from nbhttp._core.download_job import Job, check_count, make_job
 from nbhttp._core.filenames import from_url, numbered, safe_name
@@ -248,7 +249,9 @@ def make_plan(
         own = {**options, "headers": _joined(headers, item.headers)}
         if item.checksum is not None:
             own["checksum"] = item.checksum
-        return make_job(defaults, item.url, directory, hashes_sha256=kept is not None, **own)
+        return make_job(
+            defaults, item.url, Destination(directory), hashes_sha256=kept is not None, **own
+        )
 
     tasks, where = make_tasks(wanted, folder, make, kept)
     return Plan(tasks, where, kept, concurrency, make_display)
@@ -385,6 +388,7 @@ class Batch:
         self._files = len(plan.tasks)
         self._running: dict[str, int] = {}
         self._news: dict[tuple[str, str], Any] = {}
+        self._committer = Together()
         self._own_hub: events.EventHub | None = None
         if self._display is not None:
             self._own_hub = events.EventHub(parent=hub)
@@ -413,6 +417,7 @@ class Batch:
             with collected.kept():
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._watch)
+                    group.start_soon(self._committer.serve)
                     try:
                         await map_bounded(
                             [self._plan.tasks[at] for at in wanted],
@@ -444,7 +449,8 @@ class Batch:
     async def _fetch(self, task: Task) -> DownloadResult:
         result = self._known(task)
         if result is None:
-            result = await self._download(replace(task.job, hub=self._own_hub, syncs_name=False))
+            job = replace(task.job, hub=self._own_hub, syncs_name=False, committer=self._committer)
+            result = await self._download(job)
             if self._manifest is not None:
                 self._manifest.note(task.identity, task.name, result)
         self._counts["ok" if result else "failed"] += 1

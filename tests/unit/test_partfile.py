@@ -105,7 +105,9 @@ def test_no_secret_is_kept(tmp_path: Path):
     part = Part(tmp_path / "f")
     part.try_lock()
     part.open(part.load(identity) or pytest.fail("nothing to resume"), keep=True)
-    part.finish(100, identity=identity, validators=V1, mtime=None, overwrite=False)
+    part.seal(100, identity=identity, validators=V1, mtime=None)
+    part.settle()
+    part.name()
     part.unlock()
     record = b""
     if hasattr(os, "getxattr"):
@@ -176,7 +178,9 @@ def test_starting_anew_does_not_follow_a_link(tmp_path: Path):
     part.try_lock()
     part.open(Sidecar(HERE, V1, 4, "f"), keep=False)
     os.write(part.fd or 0, b"data")
-    part.finish(4, identity=HERE, validators=V1, mtime=None, overwrite=False)
+    part.seal(4, identity=HERE, validators=V1, mtime=None)
+    part.settle()
+    part.name()
     part.unlock()
     assert (tmp_path / "victim").read_text() == "precious"
     assert (tmp_path / "f").read_bytes() == b"data"
@@ -204,7 +208,9 @@ def test_a_finished_file_is_recognised(tmp_path: Path):
     part = Part(tmp_path / "f")
     part.try_lock()
     part.open(part.load(HERE) or pytest.fail("nothing to resume"), keep=True)
-    part.finish(100, identity=HERE, validators=V1, mtime=1e9, overwrite=False)
+    part.seal(100, identity=HERE, validators=V1, mtime=1e9)
+    part.settle()
+    part.name()
     part.unlock()
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
     assert (tmp_path / "f").stat().st_mtime == 1e9

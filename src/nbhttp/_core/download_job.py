@@ -1,8 +1,9 @@
 """What one download is to do, checked before anything is sent."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from nbhttp._core.committing import Committer, ThreadCommitter
 from nbhttp._core.destination import Destination, resolve
 from nbhttp._core.digests import Checksum, parse_checksum
 from nbhttp._core.reporting import Display
@@ -37,6 +38,7 @@ class Job:
         hashes_sha256: Whether the SHA-256 is wanted although nothing is compared with it.
         hub: Hears its events; None is the client's.
         syncs_name: Whether the file's name is made durable too; a batch does it once for all.
+        committer: Puts the file on the disk.
     """
 
     request: Prepared
@@ -53,6 +55,7 @@ class Job:
     hashes_sha256: bool = False
     hub: "EventHub | None" = None
     syncs_name: bool = True
+    committer: Committer = field(default_factory=ThreadCommitter)
 
 
 def make_job(
@@ -75,6 +78,8 @@ def make_job(
 ) -> Job:
     """Check what the user asked for; the rest of the options are a request's.
 
+    A `save_path` that was resolved before is taken as it is.
+
     Raises:
         ConfigError: A value is wrong, or the destination cannot be written; nothing was sent.
         TypeError: A value has the wrong type.
@@ -93,7 +98,10 @@ def make_job(
         on_progress=on_progress,
         display=display,
         hashes_sha256=hashes_sha256,
-        destination=resolve(save_path, mkdir=mkdir),  # last: it may create a directory
+        # Last: it may create a directory.
+        destination=(
+            save_path if isinstance(save_path, Destination) else resolve(save_path, mkdir=mkdir)
+        ),
     )
 
 

@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from nbhttp._core.answers import Facts, Ruling, StartOverError, Verdict, http_date, rule
 from nbhttp._core.asking import Answer
+from nbhttp._core.committing import Commit
 from nbhttp._core.crew import LEAST_BYTES, Crew
 from nbhttp._core.digests import Checksum, Hashes, stated_digests
 from nbhttp._core.download_job import Job
@@ -308,10 +309,10 @@ class FileReceiver:
             self._coded += len(piece)
             self._tally.fetched += len(piece)
         expected = self._expected(answer.facts)
-        hashes = Hashes(self._algorithms(expected))
         part = self._held
 
         def write() -> None:
+            hashes = Hashes(self._algorithms(expected))
             hashes.update(data)
             self._tally.digests = hashes.digests()
             self._tally.is_verified = check_digests(expected, self._tally.digests)
@@ -388,24 +389,22 @@ class FileReceiver:
     ) -> None:
         """Give the file its name, in a thread, after `write`."""
         part = self._held
-
-        def finish() -> None:
-            if write is not None:
-                write()
-            part.finish(
-                size,
-                identity=self._identity,
-                validators=validators,
-                mtime=self._mtime(),
-                overwrite=self._job.overwrite,
-                syncs_name=self._job.syncs_name,
-            )
-
         try:
-            await _in_thread(finish)
+            await self._job.committer.run(self._commit(part, size, validators, write))
         except FileExistsError as exc:
             raise exists_error(part, "appeared while this was being fetched") from exc
         self._tally.size = self._tally.total = size
+
+    def _commit(
+        self, part: Part, size: int, validators: Validators, write: Callable[[], None] | None
+    ) -> Commit:
+        if write is not None:
+            write()
+        part.seal(size, identity=self._identity, validators=validators, mtime=self._mtime())
+        yield
+        part.settle()
+        yield
+        part.name(overwrite=self._job.overwrite, syncs_name=self._job.syncs_name)
 
     def _mtime(self) -> float | None:
         if not self._job.keep_mtime or self._facts is None:

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import anyio.to_thread
 
+from nbhttp._core.pathlock import PathLock
 from nbhttp._core.ranges import Done, Span
 from nbhttp.errors import ConfigError, LockedError
 from nbhttp.redaction import is_credential_name, redact_url
@@ -47,7 +48,7 @@ _SIGNATURE = re.compile(
 
 
 class Identity:
-    """A URL to be recognised later, without keeping it.
+    """A URL to be recognised later, without writing it down.
 
     Credentials and the parameters of signed URLs, which differ each time, do not count.
 
@@ -55,18 +56,16 @@ class Identity:
         url: As the user gave it, parameters included.
     """
 
-    __slots__ = ("_canonical", "shown")
+    __slots__ = ("_canonical", "_url")
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        query = [
-            (name, value)
-            for name, value in parse_qsl(parts.query, keep_blank_values=True)
-            if not is_credential_name(name) and not _SIGNATURE.search(name)
-        ]
-        host = parts.netloc.rpartition("@")[2]
-        self._canonical = f"{parts.scheme}://{host}{parts.path}?{urlencode(query)}"
-        self.shown = redact_url(url)
+        self._url = url
+        self._canonical = _canonical(url)
+
+    @property
+    def shown(self) -> str:
+        """The URL without its secrets."""
+        return redact_url(self._url)
 
     def hashed(self, salt: str) -> str:
         """Return the keyed hash under which it is kept."""
@@ -79,6 +78,17 @@ class Identity:
             return isinstance(kept, str) and kept == self.hashed(salt)
         except (TypeError, ValueError):
             return False
+
+
+def _canonical(url: str) -> str:
+    parts = urlsplit(url)
+    query = [
+        (name, value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        if not is_credential_name(name) and not _SIGNATURE.search(name)
+    ]
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}?{urlencode(query)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +269,10 @@ class Part:
     """
 
     def __init__(self, target: Path) -> None:
-        from filelock import FileLock
-
         self.target = target
         self.path = part_path(target)
         self._sidecar = _beside(self.path, ".json")
-        self._lock_path = _beside(self.path, ".lock")
-        self._lock = FileLock(self._lock_path, thread_local=False)
+        self._lock = PathLock(_beside(self.path, ".lock"))
         self._journal: int | None = None
         self._journal_bytes = 0
         self._noted = Done()
@@ -281,21 +288,14 @@ class Part:
         Raises:
             ConfigError: The lock cannot be written.
         """
-        from filelock import Timeout
-
         try:
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            if not self._lock_path.exists():  # filelock takes what it cannot create for held
-                raise self._unwritable("it cannot be created") from None
-            return False
-        except (OSError, NotImplementedError) as exc:
-            raise self._unwritable((getattr(exc, "strerror", None) or str(exc)).lower()) from exc
-        return True
+            return self._lock.try_take()
+        except OSError as exc:
+            raise self._unwritable((exc.strerror or str(exc)).lower()) from exc
 
     def _unwritable(self, reason: str) -> ConfigError:
         return ConfigError(
-            f"cannot write the lock {str(self._lock_path)!r}: {reason}",
+            f"cannot write the lock {str(self._lock.path)!r}: {reason}",
             hint="choose a directory that can be written",
         )
 
@@ -315,12 +315,7 @@ class Part:
     def unlock(self) -> None:
         """Give the lock back and remove its file."""
         self.close()
-        if not self._lock.is_locked:
-            return
-        if os.name == "posix":  # Windows refuses while it is open, and filelock removes it there
-            with contextlib.suppress(OSError):
-                self._lock_path.unlink()
-        self._lock.release()
+        self._lock.give_back()
 
     # Resuming
 
@@ -425,36 +420,43 @@ class Part:
         self.path.unlink(missing_ok=True)
         return os.open(self.path, _FLAGS | os.O_EXCL, 0o666)
 
-    def finish(
+    def seal(
         self,
         size: int,
         *,
         identity: Identity,
         validators: Validators,
         mtime: float | None = None,
-        overwrite: bool = False,
-        syncs_name: bool = True,
     ) -> None:
-        """Give the complete file its name, durably.
+        """Note at the complete file what it is; nothing is written to it after this.
 
         Args:
             size: Bytes of the file.
             identity: Where it came from.
             validators: Its version.
             mtime: Modification time to set, in seconds since 1970; None leaves it.
+        """
+        fd = self._open_fd
+        if os.fstat(fd).st_size != size:
+            os.ftruncate(fd, size)
+        if mtime is not None:
+            os.utime(fd if os.utime in os.supports_fd else self.path, (mtime, mtime))
+        write_record(fd, identity, validators, size)
+
+    def settle(self) -> None:
+        """Have the sealed file survive a power cut."""
+        os.fsync(self._open_fd)
+
+    def name(self, *, overwrite: bool = False, syncs_name: bool = True) -> None:
+        """Give the settled file its name.
+
+        Args:
             overwrite: Whether a file of that name may be replaced.
             syncs_name: Whether the name survives a power cut too; what has it is whole anyway.
 
         Raises:
             FileExistsError: Something else has taken the name meanwhile.
         """
-        fd = self.fd
-        assert fd is not None  # noqa: S101 - opened first
-        os.ftruncate(fd, size)
-        if mtime is not None:
-            os.utime(fd if os.utime in os.supports_fd else self.path, (mtime, mtime))
-        write_record(fd, identity, validators, size)
-        os.fsync(fd)
         self.close()
         if not overwrite and os.path.lexists(self.target):
             raise FileExistsError(self.target)
@@ -463,6 +465,11 @@ class Part:
             sync_directory(self.target.parent)
         if self.sidecar is not None:
             self._sidecar.unlink(missing_ok=True)
+
+    @property
+    def _open_fd(self) -> int:
+        assert self.fd is not None  # noqa: S101 - opened first
+        return self.fd
 
     def discard(self) -> None:
         """Remove what is there: it is not worth resuming."""

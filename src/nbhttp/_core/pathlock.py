@@ -1,0 +1,91 @@
+"""A lock between processes, at a file that is there while somebody holds it."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["PathLock"]
+
+_FLAGS = os.O_RDWR | os.O_CREAT
+for _name in ("O_CLOEXEC", "O_NOFOLLOW"):
+    _FLAGS |= getattr(os, _name, 0)
+
+
+class PathLock:
+    """Held by one at a time, also within a process; the system frees it when its holder dies.
+
+    Where there is flock(2) this is filelock's own way, so that both exclude each other, at a tenth
+    of its CPU time (20 µs, where a small file takes 500 in all); elsewhere filelock does it.
+
+    Args:
+        path: The file; created by taking the lock, removed by giving it back.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd: int | None = None
+        self._filelock: Any = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this is the one that holds it."""
+        return self._fd is not None or self._filelock is not None
+
+    def try_take(self) -> bool:
+        """Take it if nobody has it.
+
+        Raises:
+            OSError: The file cannot be created or locked.
+        """
+        if sys.platform == "win32":
+            return self._try_filelock()
+        else:  # noqa: RET505 - the type checkers follow platforms by branches
+            return self._try_flock()
+
+    def give_back(self) -> None:
+        """Free it and remove the file; does nothing when it is not held."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+            os.close(fd)
+        lock, self._filelock = self._filelock, None
+        if lock is not None:
+            lock.release()  # and removes the file
+
+    if sys.platform != "win32":
+
+        def _try_flock(self) -> bool:
+            while True:
+                fd = os.open(self.path, _FLAGS, 0o666)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if os.fstat(fd).st_nlink:
+                        self._fd, fd = fd, -1
+                        return True
+                    # Its holder removed it between the two calls: another may lock its successor.
+                except BlockingIOError:
+                    return False
+                finally:
+                    if fd >= 0:
+                        os.close(fd)
+
+    def _try_filelock(self) -> bool:
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path, thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            if not self.path.exists():  # filelock takes what it cannot create for held
+                raise OSError("it cannot be created") from None
+            return False
+        except NotImplementedError as exc:
+            raise OSError(str(exc)) from exc
+        self._filelock = lock
+        return True
