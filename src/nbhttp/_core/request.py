@@ -154,6 +154,7 @@ class Prepared:
         headers = list(request.headers.raw)
         check_headers(headers)
         check_framing(headers, body)
+        _remember_credentials(headers)
         return replace(self, method=request.method, url=url, headers=headers, body=body)
 
 
@@ -558,6 +559,7 @@ def _remember_credentials(headers: RawHeaders) -> None:
         remember(value)
         if name.lower() in {b"authorization", b"proxy-authorization"}:
             remember(value.partition(" ")[2])  # without the scheme
+            remember(value.rpartition(" ")[2])  # the last of several parameters
 
 
 def _merge(base: RawHeaders, own: RawHeaders, framing: RawHeaders, parsed: ParsedUrl) -> RawHeaders:

@@ -177,7 +177,6 @@ class Conversation:
             self.request = unsigned.with_httpx(signed)
             if response is not None and self.request.body is unsigned.body:
                 unsigned.rewind(f"{response.status_code}")
-            _remember_credentials(self.request)
             answer = await self._hooked()
             # Redirects start from the unsigned request: each signs its own.
             self.request = replace(unsigned, url=self.request.url, method=self.request.method)
@@ -478,15 +477,3 @@ def _locate(error: NbhttpError, result: RequestResult) -> None:
         if error.hint:
             error.add_note(f"hint: {error.hint}")
     error.attempts = result.attempts
-
-
-def _remember_credentials(request: Prepared) -> None:
-    """Have what an auth scheme added masked wherever it is echoed."""
-    from nbhttp._credentials import remember
-    from nbhttp.redaction import is_credential_name
-
-    for name, value in request.headers:
-        if is_credential_name(name.decode("latin-1")) and name.lower() != b"cookie":
-            text = value.decode("utf-8", "replace")
-            remember(text)
-            remember(text.rpartition(" ")[2])  # without the scheme
