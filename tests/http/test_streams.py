@@ -674,3 +674,18 @@ async def test_an_ended_loop_leaves_no_slot(make_client: MakeClient, counting: C
     await anyio.to_thread.run_sync(counting.wait_for, lambda s: s.in_flight == 0)
     assert client._state.gate.held == 0
     assert (await client.get(counting.url + "/ok")).success
+
+
+async def test_a_stream_that_broke_and_was_left_before_that_was_seen_is_reported(
+    client: AsyncHttpClient, scripted: ScriptedServer
+) -> None:
+    """What had come is given first; a loop that ends with it loses no event."""
+    heard: list[str] = []
+    client.subscribe(lambda event: heard.append(type(event).__name__))
+    url = scripted.play([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabcd"])
+    async for piece in client.stream_request("GET", url, chunk_size=6):
+        assert piece == b"abcd"
+        break
+    for _ in range(100):  # it is told of on the loop
+        await anyio.lowlevel.checkpoint()
+    assert heard == ["RequestStarted", "RequestFinished"]

@@ -99,11 +99,11 @@ class Live:
 
     def close_soon(self, close: Callable[[], Awaitable[None]]) -> None:
         """Have `close()` awaited on its loop, from any thread; the garbage collector's way."""
-        if not self.is_open:
-            return
         try:
             call_threadsafe(self._loop, spawn, self._loop, close)
         except RuntimeError:  # its loop has ended, and its connection with it
+            if not self.is_open:
+                return
             self.is_open = False
             self._close = None
             self._state.lives.discard(self)

@@ -208,8 +208,10 @@ class StreamCall:
 
     def close_soon(self) -> None:
         """Close it from any thread, without waiting."""
-        if self._conversation is not None and self._conversation.live is not None:
-            self._conversation.live.close_soon(self.aclose)
+        live = None if self._conversation is None else self._conversation.live
+        # One that broke is closed, but not told of while the consumer takes what had come.
+        if live is not None and (live.is_open or self._finish is not None):
+            live.close_soon(self.aclose)
 
 
 class Stream(Generic[T]):
