@@ -10,7 +10,7 @@ from typing import NamedTuple
 from nbhttp._engines.base import Head
 from nbhttp.errors import ProtocolError
 
-__all__ = ["BodyFraming", "check_head", "check_text", "find_head_end", "parse_head"]
+__all__ = ["BodyFraming", "check_head", "check_text", "find_head_end", "match_head", "parse_head"]
 
 # A lone LF ends a line too (RFC 9112 section 2.2); old servers send nothing else.
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
@@ -57,6 +57,20 @@ def parse_head(head: bytes) -> Head:
     whole = _HEAD.fullmatch(head) or _HEAD.fullmatch(_unfolded(head))
     if whole is None:
         raise _bad_head(head)
+    return _head_of(whole)
+
+
+def match_head(data: bytes) -> tuple[Head, int] | None:
+    """Parse the head that `data` begins with, and say where it ends: the common case, in one go.
+
+    Returns:
+        None when it is not complete, or not plainly valid: `find_head_end` and `parse_head` tell.
+    """
+    whole = _HEAD.match(data)
+    return None if whole is None else (_head_of(whole), whole.end())
+
+
+def _head_of(whole: re.Match[bytes]) -> Head:
     minor, status, reason, lines = whole.groups()
     # A minor version above ours is read as the highest we know (RFC 9110 section 2.5).
     version = "HTTP/1.0" if minor == b"0" else "HTTP/1.1"
@@ -111,12 +125,12 @@ def check_head(method: str, head: Head, *, max_bytes: int | None, max_fields: in
         _check_coding(coding, length, head.http_version)
     keeps_alive = _keeps_alive(options, head.http_version)
     if method == "HEAD" or head.status in {204, 304}:
-        return BodyFraming(0, is_chunked=False, keeps_alive=keeps_alive)
+        return BodyFraming(0, False, keeps_alive)
     if head.status == 101:
-        return BodyFraming(0, is_chunked=False, keeps_alive=False)
+        return BodyFraming(0, False, False)
     if coding is None and length is None:
-        return BodyFraming(None, is_chunked=False, keeps_alive=False)
-    return BodyFraming(length, is_chunked=coding is not None, keeps_alive=keeps_alive)
+        return BodyFraming(None, False, False)
+    return BodyFraming(length, coding is not None, keeps_alive)
 
 
 def check_text(head: Head) -> None:
@@ -168,6 +182,8 @@ def check_head_start(data: bytes | bytearray) -> None:
 
 def _agreed_length(known: int | None, value: bytes) -> int:
     """Read Content-Length; copies must agree (RFC 9112 section 6.3)."""
+    if known is None and value.isdigit() and len(value) <= _MOST_DIGITS:
+        return int(value)
     length = 0
     for copy in value.split(b","):
         digits = copy.strip(b" \t")

@@ -9,6 +9,7 @@ from nbhttp._engines.framing import (
     check_head_start,
     find_head_end,
     head_too_large,
+    match_head,
     parse_head,
 )
 from nbhttp.errors import BodyTooLargeError, ProtocolError
@@ -131,6 +132,12 @@ class AnswerReader:
         """Read heads until the final one is complete; return the bytes behind it."""
         if self._partial is None:
             raw = bytes(data)
+            matched = match_head(raw)
+            if matched is not None and matched[0].status >= 200:
+                head, end = matched
+                self._check_size(end)
+                self._begin(head)
+                return raw[end:]
             end = find_head_end(raw)
         else:
             start = max(len(self._partial) - 2, 0)
@@ -142,11 +149,11 @@ class AnswerReader:
             raw = bytes(self._partial)
             self._partial = None
         while end >= 0:
-            if end > self._limits.head_bytes:
-                raise head_too_large(self._limits.head_bytes)
-            is_final = self._begin(raw[:end])
+            self._check_size(end)
+            head = parse_head(raw[:end])
             raw = raw[end:]
-            if is_final:
+            if self._is_final(head):
+                self._begin(head)
                 return raw
             end = find_head_end(raw)
         self._check_partial(raw)
@@ -155,22 +162,28 @@ class AnswerReader:
 
     def _check_partial(self, data: bytes | bytearray) -> None:
         check_head_start(data)
-        if len(data) > self._limits.head_bytes:
+        self._check_size(len(data))
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.head_bytes:
             raise head_too_large(self._limits.head_bytes)
 
-    def _begin(self, raw: bytes) -> bool:
-        """Take one head; return whether it is the final one."""
-        head = parse_head(raw)
+    def _is_final(self, head: Head) -> bool:
+        """Count and skip interim answers (RFC 9110 section 15.2)."""
         status = head.status
-        if status < 200 and status != 101:
-            self._interim += 1
-            if self._interim > _MAX_INTERIM or status < 100:
-                raise ProtocolError(
-                    f"the server sent status {status}"
-                    if status < 100
-                    else f"the server sent over {_MAX_INTERIM} interim answers"
-                )
-            return False
+        if status >= 200 or status == 101:
+            return True
+        self._interim += 1
+        if self._interim > _MAX_INTERIM or status < 100:
+            raise ProtocolError(
+                f"the server sent status {status}"
+                if status < 100
+                else f"the server sent over {_MAX_INTERIM} interim answers"
+            )
+        return False
+
+    def _begin(self, head: Head) -> None:
+        """Take the final head."""
         framing = check_head(
             self._method, head, max_bytes=None, max_fields=self._limits.head_fields
         )
@@ -183,7 +196,6 @@ class AnswerReader:
             self.is_done = framing.length == 0
             if self._max_body is not None and framing.length > self._max_body:
                 raise _too_large(self._max_body, framing.length)
-        return True
 
 
 def _too_large(max_body: int, announced: int | None = None) -> BodyTooLargeError:

@@ -77,8 +77,8 @@ class Connection(asyncio.BufferedProtocol):
     wrong, cancellation included, aborts the transport and is raised by the call that waits.
 
     Invariants: `_reader` is None exactly between exchanges; what arrives then is an offence and
-    closes. At most one coroutine waits, on `_waiter`, and only then is the connection watched by
-    `deadlines`. `_error` is set once and says why the exchange cannot go on.
+    closes. At most one coroutine waits, on `_waiter`, and only until that is done is the connection
+    watched by `deadlines`. `_error` is set once and says why the exchange cannot go on.
 
     Args:
         key: What the pool files it under.
@@ -249,7 +249,8 @@ class Connection(asyncio.BufferedProtocol):
             Whether the connection can carry another; else it is closed.
         """
         reader, self._reader = self._reader, None
-        self._pieces, self._buffered = [], 0  # came whole but unread: not for the next exchange
+        self._pieces.clear()  # came whole but unread: not for the next exchange
+        self._buffered = 0
         is_reusable = (
             reader is not None
             and reader.is_done
@@ -291,7 +292,9 @@ class Connection(asyncio.BufferedProtocol):
         try:
             self._send(request)
             while not self._is_answered():
-                await self._wait()
+                await self._news()
+            if self._error is not None:
+                raise self._error
         except BaseException:
             await self._give_up()
             raise
@@ -305,9 +308,10 @@ class Connection(asyncio.BufferedProtocol):
         pieces = self._pieces
         if not pieces:
             return b""
-        self._pieces = []
+        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
         self._buffered = 0
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return content
 
     async def read(self) -> bytes:
         """Return the next piece of the body; b"" at its end."""
@@ -483,17 +487,18 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _wait(self) -> None:
         """Wait until something happened; raise what went wrong."""
-        if self._error is None:
-            self._since = perf_counter()
-            waiter = self._waiter = self._loop.create_future()
-            self._deadlines.watch(self, self.due())
-            try:
-                await waiter
-            finally:
-                self._waiter = None
-                self._deadlines.unwatch(self)
+        await self._news()
         if self._error is not None:
             raise self._error
+
+    def _news(self) -> "asyncio.Future[None]":
+        """Return what is done when something has happened; raise what went wrong already."""
+        if self._error is not None:
+            raise self._error
+        self._since = perf_counter()
+        waiter = self._waiter = self._loop.create_future()
+        self._deadlines.watch(self, self.due())
+        return waiter
 
     def _restart_limit(self) -> None:
         """Another phase's limit counts from now."""
@@ -502,9 +507,11 @@ class Connection(asyncio.BufferedProtocol):
             self._deadlines.watch(self, self.due())
 
     def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            self._deadlines.unwatch(self)
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _fail(self, error: BaseException) -> None:
         if self._error is None:
@@ -516,6 +523,8 @@ class Connection(asyncio.BufferedProtocol):
         """Close at once; nothing outlives the call."""
         phases = self._phases
         setattr(phases, phases.running, perf_counter() - self._mark)
+        self._waiter = None
+        self._deadlines.unwatch(self)
         self.abort()
         await self.settle()
 

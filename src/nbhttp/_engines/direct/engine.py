@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+from collections.abc import Callable, Coroutine
 from time import perf_counter
+from typing import Any, TypeVar
 
 from nbhttp._engines.base import (
     BodySink,
@@ -20,6 +22,8 @@ from nbhttp._engines.direct.pool import Pool
 from nbhttp.errors import ConnectError, RequestError
 
 __all__ = ["DirectEngine", "DirectExchange"]
+
+T = TypeVar("T")
 
 _READ_BYTES = 1024 * 1024
 
@@ -54,22 +58,18 @@ class DirectEngine:
         """Connections open now, idle ones included."""
         return len(self._pool)
 
-    async def fetch(self, request: EngineRequest, max_body: int | None) -> EngineResponse:
-        """Send and receive everything; see `Engine.fetch`."""
-        phases = Phases()
-        total_at = math.inf if request.total is None else perf_counter() + request.total
-        connection, head = await self._exchange(request, phases, total_at, max_body, whole=True)
-        body = connection.take()
-        self._pool.put(connection)
-        if connection.is_uploading:
-            await connection.settle()
-        return EngineResponse(head, body, phases, connection.peer)
+    # Both hand out the coroutine of `_exchange`: each one around it costs every request 1 µs.
 
-    async def open(self, request: EngineRequest) -> "DirectExchange":
+    def fetch(
+        self, request: EngineRequest, max_body: int | None
+    ) -> Coroutine[Any, Any, EngineResponse]:
+        """Send and receive everything; see `Engine.fetch`."""
+        total_at = math.inf if request.total is None else perf_counter() + request.total
+        return self._exchange(request, total_at, max_body, self._finished, whole=True)
+
+    def open(self, request: EngineRequest) -> "Coroutine[Any, Any, DirectExchange]":
         """Send the request and return when the answer's head has come."""
-        phases = Phases()
-        connection, head = await self._exchange(request, phases, math.inf, None, whole=False)
-        return DirectExchange(self._pool, connection, head, phases)
+        return self._exchange(request, math.inf, None, self._opened, whole=False)
 
     async def aclose(self) -> None:
         """Close every connection; what is in flight fails."""
@@ -85,12 +85,15 @@ class DirectEngine:
     async def _exchange(
         self,
         request: EngineRequest,
-        phases: Phases,
         total_at: float,
         max_body: int | None,
+        give: Callable[[Connection, Head, Phases], T],
         *,
         whole: bool,
-    ) -> tuple[Connection, Head]:
+    ) -> T:
+        """Send the request, once more if need be, and return what `give` makes of the answer."""
+        phases = Phases()
+        head: Head | None = None
         try:
             sni = (request.extensions or {}).get("sni_hostname")
             key = request.origin if sni is None else (request.origin, sni)
@@ -105,16 +108,26 @@ class DirectEngine:
                     # what is safe to send again, once, on a fresh connection.
                     if connection.has_answered or not request.is_replayable:
                         raise
-                else:
-                    return connection, head
-            self._pool.make_room()
-            connection = await self._connector.connect(key, sni, request, phases, total_at)
-            self._pool.add(connection)
-            head = await connection.perform(request, phases, total_at, max_body, whole=whole)
+            if connection is None or head is None:
+                self._pool.make_room()
+                connection = await self._connector.connect(key, sni, request, phases, total_at)
+                self._pool.add(connection)
+                head = await connection.perform(request, phases, total_at, max_body, whole=whole)
         except RequestError as error:
             error.phases = phases
             raise
-        return connection, head
+        answer = give(connection, head, phases)
+        if whole and connection.is_uploading:
+            await connection.settle()
+        return answer
+
+    def _finished(self, connection: Connection, head: Head, phases: Phases) -> EngineResponse:
+        body = connection.take()
+        self._pool.put(connection)
+        return EngineResponse(head, body, phases, connection.peer)
+
+    def _opened(self, connection: Connection, head: Head, phases: Phases) -> "DirectExchange":
+        return DirectExchange(self._pool, connection, head, phases)
 
 
 class DirectExchange:
