@@ -458,9 +458,9 @@ class AsyncHttpClient(AsyncStreams):
     ) -> BulkResult[RequestResult]:
         state = self._state
 
-        async def send(item: Any) -> RequestResult:
+        def send(item: Any) -> Awaitable[RequestResult]:
             request = item if isinstance(item, Prepared) else build_item(state.defaults, item)
-            return await fetch(state, request, caller, "bulk", _watcher(request))
+            return fetch(state, request, caller, "bulk", _watcher(request))
 
         pull = None if caller is here else caller.run
         with state.in_flight("the map"):

@@ -6,7 +6,7 @@ authentication scheme with another; each of those is one exchange, for which a s
 
 import contextlib
 import time
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Coroutine
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation", "announce", "fetch"]
 
+Answer = tuple[Head, bytes, str | None]  # its body is b"" when it is left on the wire
+
 _request_numbers = count(1)
 
 
@@ -52,6 +54,7 @@ class Conversation:
     __slots__ = (
         "_caller",
         "_engines",
+        "_first_origin",
         "_is_stream",
         "_purpose",
         "_spent",
@@ -82,19 +85,20 @@ class Conversation:
         self._purpose = purpose
         self._is_stream = is_stream
         self._engines: EngineSet = state.engines.here()
+        self._first_origin = request.url.origin
         self._spent = 0.0
         self.request = request
         self.sent_headers = request.headers
         self.engine = ""
-        self.phases = Phases()
+        self.phases: Phases | None = None
         self.queued = 0.0
-        self.redirects: list[Redirect] = []
-        self.history: list[RequestResult] = []
+        self.redirects: tuple[Redirect, ...] = ()
+        self.history: tuple[RequestResult, ...] = ()
         self.withheld_from: str | None = None
         self.live: Live | None = None
         self.upload: UploadReport | None = None
 
-    async def run(self) -> tuple[Head, bytes, str | None]:
+    async def run(self) -> Answer:
         """Go on until an answer stands.
 
         Returns:
@@ -103,21 +107,32 @@ class Conversation:
         Raises:
             RequestError: No usable answer came.
         """
-        first_origin = self.request.url.origin
-        while True:
-            if self.request.auth is None and not self._state.config.event_hooks:
-                head, body, peer = await self._exchange()
-            else:
-                head, body, peer = await self._authenticated()
-            if not 300 <= head.status < 400 or not self.request.follow_redirects:
-                return head, body, peer
-            following = next_request(self.request, head, first_origin)
+        answer = await self.ask()
+        return await self.follow(answer) if self.is_redirected(answer[0]) else answer
+
+    def ask(self) -> Coroutine[Any, Any, Answer]:
+        """Send the present request, with its hooks and authentication."""
+        if self.request.auth is None and not self._state.config.event_hooks:
+            return self._exchange()
+        return self._authenticated()
+
+    def is_redirected(self, head: Head) -> bool:
+        """Whether an answer may lead on: then `follow` is to be called."""
+        return 300 <= head.status < 400 and self.request.follow_redirects
+
+    async def follow(self, answer: Answer) -> Answer:
+        """Follow redirections from `answer` until one stands; see `run`."""
+        while self.is_redirected(answer[0]):
+            head, body, _ = answer
+            following = next_request(self.request, head, self._first_origin)
             if following is None:
-                return head, body, peer
+                break
             await self._leave(head, body, following.request.url.text)
             if following.is_stripped:
                 self.withheld_from = following.request.url.text
             self.request = following.request
+            answer = await self.ask()
+        return answer
 
     async def _leave(self, head: Head, body: bytes, location: str) -> None:
         """Note a redirection and drop its answer."""
@@ -132,8 +147,8 @@ class Conversation:
                 "or raise max_redirects=",
             )
         request = self.request
-        self.redirects.append(Redirect(head.status, request.method, request.url.text, location))
-        self.history.append(RequestResult(request=self._sent(), head=head, body=body))
+        self.redirects += (Redirect(head.status, request.method, request.url.text, location),)
+        self.history += (RequestResult(request=self._sent(), head=head, body=body),)
         hub = self._state.events
         if hub.is_heard:
             from nbhttp.redaction import redact_url
@@ -151,7 +166,7 @@ class Conversation:
 
     # Authentication
 
-    async def _authenticated(self) -> tuple[Head, bytes, str | None]:
+    async def _authenticated(self) -> Answer:
         auth = self.request.auth
         if auth is None:
             return await self._hooked()
@@ -163,7 +178,7 @@ class Conversation:
 
     async def _answer_challenges(self, flow: AuthFlow) -> tuple[Head, bytes, str | None]:
         response: httpx.Response | None = None
-        answer: tuple[Head, bytes, str | None] | None = None
+        answer: Answer | None = None
         unsigned = self.request
         while True:
             signed = await flow.advance(response)
@@ -190,7 +205,7 @@ class Conversation:
 
     # Hooks and cookies
 
-    async def _hooked(self) -> tuple[Head, bytes, str | None]:
+    async def _hooked(self) -> Answer:
         hooks = self._state.config.event_hooks
         if not hooks:
             return await self._exchange()
@@ -230,7 +245,7 @@ class Conversation:
 
     # The exchange itself
 
-    async def _exchange(self) -> tuple[Head, bytes, str | None]:
+    async def _exchange(self) -> Answer:
         request, state = self.request, self._state
         engine, usage = self._engines.select(state.engines, request.url.origin, self._purpose)
         self.engine = engine.name
@@ -247,7 +262,7 @@ class Conversation:
                 self.live = Live(exchange, state, self._engines.loop)
                 is_held = False
                 head, body, peer = exchange.head, b"", exchange.peer
-                self._add(exchange.phases)
+                self._add(replace(exchange.phases))  # it goes on while the body is read
             else:
                 answer = await engine.fetch(wire, request.max_body)
                 head, body, peer = answer.head, answer.body, answer.peer
@@ -314,7 +329,11 @@ class Conversation:
         return body
 
     def _add(self, phases: Phases) -> None:
+        """Book the phases of an exchange that is over; they are not touched any more."""
         mine = self.phases
+        if mine is None:
+            self.phases = phases
+            return
         mine.connect += phases.connect
         mine.tls += phases.tls
         mine.send += phases.send
@@ -329,6 +348,8 @@ class Conversation:
     def timing(self) -> Timing:
         """Return where the time went so far."""
         p = self.phases
+        if p is None:
+            return Timing(self.queued)
         return Timing(self.queued, p.connect, p.tls, p.send, p.wait, p.receive)
 
     def result(
@@ -347,8 +368,8 @@ class Conversation:
             exception=error,
             elapsed=time.perf_counter() - started,
             timing=self.timing(),
-            redirects=tuple(self.redirects),
-            history=tuple(self.history),
+            redirects=self.redirects,
+            history=self.history,
             engine=self.engine,
             peer=peer,
             withheld_from=self.withheld_from,
@@ -385,11 +406,13 @@ async def fetch(
         conversation.upload = _upload_report(state, request, caller, watcher)
     try:
         try:
-            head, body, peer = await conversation.run()
+            answer = await conversation.ask()  # not `run`: each layer costs
+            if conversation.is_redirected(answer[0]):
+                answer = await conversation.follow(answer)
         except (RequestError, BodyTooLargeError) as exc:
             result = conversation.result(started, error=exc)
         else:
-            result = conversation.result(started, head, body, peer)
+            result = conversation.result(started, *answer)
         if conversation.upload is not None:
             await conversation.upload.end(result.success, result.error)
     except BaseException as exc:

@@ -13,7 +13,7 @@ from nbhttp._core.runtime import discard_transport
 from nbhttp._engines.base import BodySink, EngineRequest, Head, PhaseLimits, Phases
 from nbhttp._engines.direct.answer import AnswerReader, ReadLimits
 from nbhttp._engines.direct.deadlines import Deadlines
-from nbhttp._engines.direct.upload import framed_body, head_bytes
+from nbhttp._engines.direct.upload import HeadWriter, framed_body
 from nbhttp.errors import RequestError
 
 __all__ = ["Connection", "Outbox", "Surroundings"]
@@ -94,6 +94,7 @@ class Connection(asyncio.BufferedProtocol):
         "_buffered",
         "_deadlines",
         "_error",
+        "_heads",
         "_is_lost",
         "_is_paused",
         "_is_sent",
@@ -133,6 +134,7 @@ class Connection(asyncio.BufferedProtocol):
         self.idle_since = 0.0
         self._loop, self._limits, self._deadlines, self._memory, self._outbox = shared
         self._on_lost = on_lost
+        self._heads = HeadWriter()
         self._transport: asyncio.Transport | None = None
         self._is_lost = False
         self._reader: AnswerReader | None = None
@@ -293,8 +295,7 @@ class Connection(asyncio.BufferedProtocol):
             self._send(request)
             while not self._is_answered():
                 await self._news()
-            if self._error is not None:
-                raise self._error
+            self._check()
         except BaseException:
             await self._give_up()
             raise
@@ -387,7 +388,7 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None or not self.is_open:
             raise translate.read_error(None, self._phases)
         body = request.body
-        head = head_bytes(request)
+        head = self._heads.write(request)
         if isinstance(body, bytes) and len(body) <= _ONE_WRITE_BYTES:
             self._outbox.post(transport, head + body if body else head)
             self._sent()
@@ -488,13 +489,16 @@ class Connection(asyncio.BufferedProtocol):
     async def _wait(self) -> None:
         """Wait until something happened; raise what went wrong."""
         await self._news()
+        self._check()
+
+    def _check(self) -> None:
+        """Raise what went wrong."""
         if self._error is not None:
             raise self._error
 
     def _news(self) -> "asyncio.Future[None]":
         """Return what is done when something has happened; raise what went wrong already."""
-        if self._error is not None:
-            raise self._error
+        self._check()
         self._since = perf_counter()
         waiter = self._waiter = self._loop.create_future()
         self._deadlines.watch(self, self.due())

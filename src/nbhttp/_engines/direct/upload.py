@@ -2,20 +2,30 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable
 
-from nbhttp._engines.base import EngineRequest
+from nbhttp._engines.base import EngineRequest, RawHeaders
 from nbhttp.errors import ProtocolError
 
-__all__ = ["framed_body", "head_bytes"]
+__all__ = ["HeadWriter", "framed_body"]
 
 _PIECE_BYTES = 256 * 1024
 
 
-def head_bytes(request: EngineRequest) -> bytes:
-    """Return the request line and the fields, the empty line included (RFC 9112 section 3)."""
-    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii"), request.target)]
-    lines += [b"%b: %b\r\n" % field for field in request.headers]
-    lines.append(b"\r\n")
-    return b"".join(lines)
+class HeadWriter:
+    """Makes the heads of a connection's requests: most have the same list of fields."""
+
+    __slots__ = ("_fields", "_lines")
+
+    def __init__(self) -> None:
+        self._fields: RawHeaders | None = None
+        self._lines = b""
+
+    def write(self, request: EngineRequest) -> bytes:
+        """Return the request line and the fields, the empty line included (RFC 9112 section 3)."""
+        if request.headers is not self._fields:
+            self._fields = request.headers
+            self._lines = b"".join([b"%b: %b\r\n" % field for field in request.headers])
+        method = request.method.encode("ascii")
+        return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, request.target, self._lines)
 
 
 async def framed_body(request: EngineRequest) -> AsyncGenerator[bytes | memoryview, None]:
