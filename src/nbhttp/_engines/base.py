@@ -10,7 +10,7 @@ asked for more than the client's `max_connections` at once; the core's gate stan
 
 import re
 from collections.abc import AsyncIterable, Awaitable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from nbhttp.config import PhaseLimits
@@ -307,4 +307,3 @@ class EngineSettings:
     max_header_bytes: int = 64 * 1024
     max_header_fields: int = 200
     local_address: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)

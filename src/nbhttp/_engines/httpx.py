@@ -7,7 +7,7 @@ from a free list per origin; the client's gate stands in front.
 
 import functools
 import time
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import httpcore
@@ -19,6 +19,7 @@ from nbhttp._engines.base import (
     EngineRequest,
     EngineResponse,
     EngineSettings,
+    Exchange,
     Head,
     Origin,
     Phases,
@@ -91,20 +92,7 @@ class HttpxEngine:
 
     async def fetch(self, request: EngineRequest, max_body: int | None) -> EngineResponse:
         """Send and receive everything; see `Engine.fetch`."""
-        phases = Phases()
-        limit = time_limit(request.total)
-        try:
-            async with limit:
-                exchange = await self._open(request, phases)
-                try:
-                    body = await _collect(exchange, request.method, max_body)
-                finally:
-                    await exchange.aclose()
-        except TimeoutError as exc:
-            if not limit.is_passed:
-                raise
-            raise _with_phases(time_limit_error(request.total, phases.running), phases) from exc
-        return EngineResponse(exchange.head, body, phases, exchange.peer)
+        return await _fetch(self._open, request, max_body, Phases())
 
     async def open(self, request: EngineRequest) -> "_HttpcoreExchange":
         """Send the request and return when the head has come; see `Engine.open`."""
@@ -331,7 +319,29 @@ class _HttpcoreExchange:
                 await self._engine.drop(self._connection)
 
 
-async def _collect(exchange: Any, method: str, max_body: int | None) -> bytes:
+async def _fetch(
+    open_exchange: Callable[[EngineRequest, Phases], Awaitable[Exchange]],
+    request: EngineRequest,
+    max_body: int | None,
+    phases: Phases,
+) -> EngineResponse:
+    """Open an exchange and read its whole body, within the request's total limit."""
+    limit = time_limit(request.total)
+    try:
+        async with limit:
+            exchange = await open_exchange(request, phases)
+            try:
+                body = await _collect(exchange, request.method, max_body)
+            finally:
+                await exchange.aclose()
+    except TimeoutError as exc:
+        if not limit.is_passed:
+            raise
+        raise _with_phases(time_limit_error(request.total, phases.running), phases) from exc
+    return EngineResponse(exchange.head, body, phases, exchange.peer)
+
+
+async def _collect(exchange: Exchange, method: str, max_body: int | None) -> bytes:
     """Read the whole body, stopping as soon as it is known to be too large."""
     has_body = method != "HEAD" and exchange.head.status not in {204, 304}
     declared = _declared_length(exchange.head) if has_body else None
@@ -522,20 +532,7 @@ class TransportEngine:
 
     async def fetch(self, request: EngineRequest, max_body: int | None) -> EngineResponse:
         """Send and receive everything; see `Engine.fetch`."""
-        phases = Phases(running="wait")
-        limit = time_limit(request.total)
-        try:
-            async with limit:
-                exchange = await self._open(request, phases)
-                try:
-                    body = await _collect(exchange, request.method, max_body)
-                finally:
-                    await exchange.aclose()
-        except TimeoutError as exc:
-            if not limit.is_passed:
-                raise
-            raise _with_phases(time_limit_error(request.total, phases.running), phases) from exc
-        return EngineResponse(exchange.head, body, phases)
+        return await _fetch(self._open, request, max_body, Phases(running="wait"))
 
     async def open(self, request: EngineRequest) -> "_TransportExchange":
         """Send the request and return when the head has come; see `Engine.open`."""
