@@ -12,6 +12,7 @@ from nbhttp._engines.framing import (
     check_head,
     check_head_start,
     find_head_end,
+    match_head,
     parse_head,
 )
 from nbhttp.errors import ProtocolError
@@ -56,6 +57,8 @@ def test_any_valid_head_round_trips(fields, eol):
     assert head.headers == wanted
     assert head.http_version == "HTTP/1.0"
     assert find_head_end(raw + b"body") == len(raw)
+    assert match_head(raw + b"body\r\n\r\n") == (head, len(raw))
+    assert match_head(raw[:-1]) is None
 
 
 @pytest.mark.parametrize(
@@ -236,3 +239,15 @@ def test_any_bytes_are_a_head_or_a_protocol_error(data):
             framing(head.headers)
         except ProtocolError:
             pass
+
+
+@given(st.text("A:b \t\r\n\x00", max_size=30).map(str.encode))
+@example(b"A: b\r\n c: folded\r\n\r\n")
+def test_the_short_way_through_a_head_agrees_with_the_long_one(data):
+    """Where one match does for the head, its end and content are what the careful steps give."""
+    raw = b"HTTP/1.1 200 OK\r\n" + data
+    matched = match_head(raw)
+    if matched is not None:
+        head, end = matched
+        assert end == find_head_end(raw)
+        assert head == parse_head(raw[:end])
