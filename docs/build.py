@@ -10,6 +10,7 @@ import inspect
 import re
 import shutil
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,9 @@ def entry(name: str, thing: Any, level: int) -> str:
     except (TypeError, ValueError):
         signature = ""
     anchor = html.escape(name)
-    documentation = html.escape(inspect.getdoc(thing) or "")
+    is_union = isinstance(thing, types.UnionType)
+    text = str(thing).replace("nbhttp._core.", "") if is_union else inspect.getdoc(thing)
+    documentation = html.escape(text or "")
     return (
         f'<h{level} id="{anchor}">{anchor}</h{level}>'
         + (f"<pre class=signature>{html.escape(name + signature)}</pre>" if signature else "")

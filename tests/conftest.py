@@ -1,5 +1,6 @@
 """Fixtures for all tests: servers on loopback, each started once a session, when first asked for."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -38,6 +39,13 @@ def _forgetful_redactor() -> Iterator[None]:
             redaction.unregister(value)
     for value in set(_credentials._known) - known:
         del _credentials._known[value]
+
+
+@pytest.fixture(autouse=True)
+def _asyncio_as_it_is() -> Iterator[None]:
+    """Nesting changes asyncio for good: a test that needs it has a process of its own."""
+    yield
+    assert not hasattr(asyncio, "_nest_patched"), "this test nested loops in the tests' process"
 
 
 @pytest.fixture(scope="session")

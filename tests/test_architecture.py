@@ -13,7 +13,7 @@ PACKAGE = Path(nbhttp.__file__).parent
 LAYERS = [
     ["__main__", "_pytest", "widgets", "magics", "sync", "sync_tasks", "testing", "_demo"],
     ["client"],
-    ["bulk", "download_batch", "pagination", "formats"],
+    ["bulk", "download_batch", "events", "pagination", "formats"],
     ["_core", "_engines"],
     ["result", "downloads", "tasks", "_tasks", "streaming", "integrations"],
     [

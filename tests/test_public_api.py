@@ -44,6 +44,7 @@ bearer
 delete
 download_file
 download_many
+events
 get
 head
 lines

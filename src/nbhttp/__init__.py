@@ -7,7 +7,7 @@ TYPE_CHECKING = False  # as typing's, which costs half of the import's time
 if TYPE_CHECKING:
     from typing import Any
 
-    from nbhttp import redaction
+    from nbhttp import events, redaction
     from nbhttp.bulk import BulkResult
     from nbhttp.client import AsyncHttpClient
     from nbhttp.download_batch import AsyncDownloadManyResult, DownloadManyResult
@@ -112,7 +112,7 @@ _HOMES = {
     "nbhttp.tasks": ("AnyioTaskManager", "TaskInfo"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = frozenset({"redaction", "testing"})
+_MODULES = frozenset({"events", "redaction", "testing"})
 
 
 def __getattr__(name: str) -> "Any":
@@ -174,6 +174,7 @@ __all__ = [
     "delete",
     "download_file",
     "download_many",
+    "events",
     "get",
     "head",
     "lines",

@@ -685,6 +685,7 @@ def test_a_missing_extra_says_how_to_install_it() -> None:
 
 def test_the_pytest_plugin_serves_the_demo_and_loads_nothing_else(tmp_path: Any) -> None:
     """The fixture `nbhttp_demo` works in a user's tests, and costs nothing where it is not used."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # a project of its own, wherever it lies
     (tmp_path / "test_user.py").write_text(
         "import sys, urllib.request\n"
         "def test_nothing_is_loaded():\n"
