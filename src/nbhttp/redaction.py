@@ -241,7 +241,8 @@ _DISCORD_HOOK = re.compile(r"(/api/webhooks/\d{10,20}/)[\w-]{40,}")
 _TELEGRAM = re.compile(r"(?<!\d)\d{8,10}:AA[\w-]{32,}")
 _AZURE = re.compile(r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,}")
 _GOOGLE_REFRESH = re.compile(r"(?<!\w)1//0[\w-]{30,}")
-_CREDENTIALS = r" {1,2})(?=[^\s\d]{0,200}\d)[\w.~+/=-]{8,}"
+# Words have no digit in them; but what stands before a mask is a part of the same secret.
+_CREDENTIALS = r" {1,2})(?=[^\s\d‹]{0,200}[\d‹])[\w.~+/=-]{8,}"
 _BEARER = re.compile(r"([Bb]earer" + _CREDENTIALS)
 _BASIC = re.compile(r"([Bb]asic" + _CREDENTIALS)
 # (a substring without which the expression cannot match, the expression, the mask)
@@ -892,6 +893,8 @@ def _word_secret(text: str, at: int, name: str) -> _Secrets:
     value = match[1].rstrip("),.]}")
     if value in _BARE_WORDS:
         return []
+    if value.lower() in _SCHEMES and _normalise(name).endswith(tuple(_AUTH_FIELDS)):
+        return _word_secret(text, match.end(), "")  # `Authorization: Basic …` in escaped text
     start = match.start(1)
     return [(start, start + len(value), _mask_field(name, value))]
 

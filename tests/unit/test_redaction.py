@@ -370,6 +370,29 @@ def test_a_registered_value_is_masked_in_every_encoding(value: str):
     assert redact_text("nothing to hide") == "nothing to hide"
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        '["Proxy-Authorization", "Basic {}"]',
+        "Host: x\\\\r\\\\nProxy-Authorization: Basic {}",  # escaped twice, as in a log of reprs
+        "Authorization: Basic {}",
+        "sent Basic {}",
+    ],
+)
+def test_the_user_of_a_registered_password_is_masked(form: str):
+    """What is left of a Basic credential once its password is masked is masked too."""
+    user = base64.b64encode(b"MkVS7jLG1M2ONinfuFaKYZGnPvhK:").decode()
+    assert not any(char.isdigit() for char in user), "with a digit it looks like a credential"
+    redaction.register("only letters as a password")
+    try:
+        credential = base64.b64encode(b"MkVS7jLG1M2ONinfuFaKYZGnPvhK:only letters as a password")
+        shown = redact_text(form.format(credential.decode()))
+    finally:
+        redaction.unregister("only letters as a password")
+    assert user[:20] not in shown
+    assert "Basic ‹redacted›" in shown
+
+
 def test_a_short_value_is_masked_as_a_word():
     """Else a text would be all masks, and tell the value by where they stand."""
     register("admin")
