@@ -117,6 +117,7 @@ class RequestResult:
         "_body",
         "_elapsed",
         "_engine",
+        "_engine_reason",
         "_exception",
         "_head",
         "_history",
@@ -144,6 +145,7 @@ class RequestResult:
         redirects: tuple[Redirect, ...] = (),
         history: "Sequence[RequestResult]" = (),
         engine: str = "",
+        engine_reason: str = "",
         peer: str | None = None,
         withheld_from: str | None = None,
     ) -> None:
@@ -159,6 +161,7 @@ class RequestResult:
         self._redirects = redirects
         self._history = history
         self._engine = engine
+        self._engine_reason = engine_reason
         self._peer = peer
         self._withheld_from = withheld_from
         self._response: httpx.Response | None = None
@@ -265,6 +268,11 @@ class RequestResult:
     def engine(self) -> str:
         """The engine that sent the request: "httpx", "direct" or "transport"; "" when none did."""
         return self._engine
+
+    @property
+    def engine_reason(self) -> str:
+        """Why that engine: "a bulk goes over the direct engine", say; "" when none sent it."""
+        return self._engine_reason
 
     @property
     def peer(self) -> str | None:

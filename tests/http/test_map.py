@@ -189,6 +189,7 @@ async def test_trio_maps(fault):
         results = await client.map([f"/echo?n={n}" for n in range(10)])
         assert len(results.ok) == 10
         assert {r.engine for r in results} == {"direct"}
+        assert {r.engine_reason for r in results} == {"a bulk goes over the direct engine"}
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])

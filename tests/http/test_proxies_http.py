@@ -136,8 +136,10 @@ async def test_the_environments_proxies(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", proxy.url)
     async with client_with(trust_env=True) as client:
-        assert (await client.get(fault.url + "/echo")).success
-        assert "proxies are spoken by httpx only" in client.engine_report() or proxy.seen
+        r = await client.get(fault.url + "/echo")
+        assert r.success
+        assert r.engine_reason == "proxies are spoken by httpx only"
+        assert r.engine_reason in client.engine_report()
     assert len(proxy.seen) == 1
     for value, number in (
         ("127.0.0.1", 0),
@@ -203,7 +205,7 @@ async def test_a_mock_transport_takes_every_request() -> None:
             await client.get("https://mock.example/bug")
         r = await client.post("https://mock.example/json", content=[b"a"])
         assert r.json()["method"] == "POST"
-        assert r.engine == "transport"
+        assert (r.engine, r.engine_reason) == ("transport", "a custom transport serves it")
 
 
 async def test_an_asgi_app() -> None:

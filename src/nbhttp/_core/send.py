@@ -60,6 +60,7 @@ class Conversation:
         "_spent",
         "_state",
         "engine",
+        "engine_reason",
         "history",
         "live",
         "phases",
@@ -89,7 +90,7 @@ class Conversation:
         self._spent = 0.0
         self.request = request
         self.sent_headers = request.headers
-        self.engine = ""
+        self.engine = self.engine_reason = ""
         self.phases: Phases | None = None
         self.queued = 0.0
         self.redirects: tuple[Redirect, ...] = ()
@@ -248,7 +249,7 @@ class Conversation:
     async def _exchange(self) -> Answer:
         request, state = self.request, self._state
         engine, usage = self._engines.select(state.engines, request.url.origin, self._purpose)
-        self.engine = engine.name
+        self.engine, self.engine_reason = engine.name, usage.choice.reason
         usage.number += 1
         self.sent_headers = self._fields()
         wire = self._wire_request(self.sent_headers)
@@ -371,6 +372,7 @@ class Conversation:
             redirects=self.redirects,
             history=self.history,
             engine=self.engine,
+            engine_reason=self.engine_reason,
             peer=peer,
             withheld_from=self.withheld_from,
         )
