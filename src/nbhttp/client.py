@@ -423,7 +423,7 @@ class AsyncHttpClient(AsyncStreams):
         state = self._state if keeps_cookies else self._state.with_fresh_cookies()
         batch = Batch(
             plan,
-            lambda job: download(state, job, caller),
+            lambda job, setting: download(state, job, caller, setting),
             caller=caller,
             hub=state.events,
             client=state.name,

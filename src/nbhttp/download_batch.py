@@ -4,10 +4,10 @@ import os
 import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -16,12 +16,11 @@ from nbhttp._core import events
 from nbhttp._core.callers import Caller
 from nbhttp._core.committing import Together
 from nbhttp._core.destination import Destination, resolve
-from nbhttp._core.download_job import Job, check_count, make_job
+from nbhttp._core.download_job import Job, JobMaker, Setting, check_count
 from nbhttp._core.filenames import from_url, numbered, safe_name
 from nbhttp._core.manifest import DEFAULT_NAME, Manifest
-from nbhttp._core.partfile import Identity, sync_directory
+from nbhttp._core.partfile import sync_directory
 from nbhttp._core.reporting import Display
-from nbhttp._core.request import raw_headers
 from nbhttp.bulk import BulkResult, Collected, map_bounded
 from nbhttp.downloads import DownloadResult
 from nbhttp.errors import ConfigError
@@ -46,6 +45,8 @@ __all__ = [
 
 _KEYS = ("url", "name", "checksum", "headers")
 _PERIOD_S = 0.1
+_COMMITTERS = 2
+"""Threads that hash and write small files: while one waits for the disk, another hashes."""
 _SHOWN_BYTES = 8 * 1024 * 1024
 """Files below this have no bar of their own."""
 _numbers = count(1)
@@ -124,27 +125,22 @@ def _item(value: Any) -> Item:
     return Item(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One file to fetch.
 
     Attributes:
-        item: What was asked for.
-        job: How it is fetched.
-        identity: The URL, to be recognised.
+        job: What is asked for, and how it is fetched.
         name: The file's name, which no other task has.
     """
 
-    item: Item
     job: Job
-    identity: Identity
     name: str
 
 
 def make_tasks(
     items: Sequence[Item],
     directory: Path,
-    make_job: Callable[[Item, Path], Job],
+    maker: JobMaker,
     manifest: Manifest | None,
 ) -> tuple[list[Task], list[int]]:
     """Give every item its name.
@@ -156,40 +152,40 @@ def make_tasks(
         The tasks, and for each item the index of its task.
 
     Raises:
-        ConfigError: Two items with different URLs ask for the same name.
+        ConfigError: Two items with different URLs ask for the same name, or an item is wrong.
+        TypeError: An item has the wrong type.
     """
     tasks: list[Task] = []
     taken: dict[str, int] = {}
     of_url: dict[tuple[str, str | None], int] = {}
     where: list[int] = []
+    nowhere = Destination()
     for item in items:
-        job = make_job(item, directory)
+        job = maker.make(item.url, nowhere, checksum=item.checksum, headers=item.headers)
         url = job.request.url.text
         known = of_url.get((url, item.name))
         if known is not None:
             where.append(known)
             continue
-        identity = Identity(url)
-        name = _name(item, url, identity, manifest)
+        name = _name(item, job, manifest)
         if _key(name) in taken:
             if item.name is not None:
-                other = tasks[taken[_key(name)]].identity.shown
+                other = tasks[taken[_key(name)]].job.identity.shown
                 raise ConfigError(
-                    f"two files would be named {name!r}: {other} and {identity.shown}"
+                    f"two files would be named {name!r}: {other} and {job.identity.shown}"
                 )
             name = next(each for n in count(2) if _key(each := numbered(name, n)) not in taken)
-        job = replace(job, destination=Destination(directory, name))
         of_url[url, item.name] = taken[_key(name)] = len(tasks)
         where.append(len(tasks))
-        tasks.append(Task(item, job, identity, name))
+        tasks.append(Task(job._replace(destination=Destination(directory, name)), name))
     return tasks, where
 
 
-def _name(item: Item, url: str, identity: Identity, manifest: Manifest | None) -> str:
+def _name(item: Item, job: Job, manifest: Manifest | None) -> str:
     if item.name is not None:
         return safe_name(item.name)
-    known = None if manifest is None else manifest.name_of(identity)
-    return known or safe_name(from_url(url))
+    known = None if manifest is None else manifest.name_of(job.identity)
+    return known or safe_name(from_url(job.request.url.text))
 
 
 def _key(name: str) -> str:
@@ -245,15 +241,11 @@ def make_plan(
     assert folder is not None  # noqa: S101 - it ends as a directory
     kept = _manifest(manifest, folder)
 
-    def make(item: Item, directory: Path) -> Job:
-        own = {**options, "headers": _joined(headers, item.headers)}
-        if item.checksum is not None:
-            own["checksum"] = item.checksum
-        return make_job(
-            defaults, item.url, Destination(directory), hashes_sha256=kept is not None, **own
-        )
-
-    tasks, where = make_tasks(wanted, folder, make, kept)
+    common = {name: value for name, value in options.items() if name != "mkdir"}
+    if headers is not None:
+        common["headers"] = headers
+    maker = JobMaker(defaults, hashes_sha256=kept is not None, **common)
+    tasks, where = make_tasks(wanted, folder, maker, kept)
     return Plan(tasks, where, kept, concurrency, make_display)
 
 
@@ -265,17 +257,6 @@ def _manifest(manifest: Any, directory: Path) -> Manifest | None:
     if isinstance(manifest, str | os.PathLike):
         return Manifest(Path(os.fspath(manifest)))
     raise TypeError(f"manifest takes True, False or a path, not {manifest!r}")
-
-
-def _joined(first: Any, second: Any) -> Any:
-    """Return the fields of all items and those of one, which win."""
-    if first is None or second is None:
-        return second if first is None else first
-    import httpx
-
-    joined = httpx.Headers(raw_headers(first))
-    joined.update(httpx.Headers(raw_headers(second)))
-    return joined
 
 
 class DownloadManyResult(BulkResult[DownloadResult]):
@@ -368,7 +349,7 @@ class Batch:
     def __init__(
         self,
         plan: Plan,
-        download: Callable[[Job], Awaitable[DownloadResult]],
+        download: Callable[[Job, Setting], Awaitable[DownloadResult]],
         *,
         caller: Caller,
         hub: events.EventHub,
@@ -389,10 +370,11 @@ class Batch:
         self._running: dict[str, int] = {}
         self._news: dict[tuple[str, str], Any] = {}
         self._committer = Together()
-        self._own_hub: events.EventHub | None = None
+        own_hub: events.EventHub | None = None
         if self._display is not None:
-            self._own_hub = events.EventHub(parent=hub)
-            self._own_hub.subscribe(self._hear)
+            own_hub = events.EventHub(parent=hub)
+            own_hub.subscribe(self._hear)
+        self._setting = Setting(own_hub, syncs_name=False, committer=self._committer)
 
     async def run(
         self, before: Sequence[DownloadResult] = ()
@@ -417,7 +399,9 @@ class Batch:
             with collected.kept():
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._watch)
-                    group.start_soon(self._committer.serve)
+                    group.start_soon(self._keep_noted)
+                    for _ in range(_COMMITTERS):
+                        group.start_soon(self._committer.serve)
                     try:
                         await map_bounded(
                             [self._plan.tasks[at] for at in wanted],
@@ -439,6 +423,12 @@ class Batch:
         results = [new[at] if at in new else before[i] for i, at in enumerate(where)]
         return results, time.perf_counter() - self._started
 
+    async def _keep_noted(self) -> None:
+        """Write the manifest along: few lines are lost to a kill, and those files are there."""
+        while self._manifest is not None:
+            await anyio.sleep(_PERIOD_S)
+            await anyio.to_thread.run_sync(self._manifest.flush)
+
     def _sync(self) -> None:
         """Have names and manifest survive a power cut."""
         if self._fetched and self._plan.tasks[0].job.destination.directory is not None:
@@ -449,10 +439,9 @@ class Batch:
     async def _fetch(self, task: Task) -> DownloadResult:
         result = self._known(task)
         if result is None:
-            job = replace(task.job, hub=self._own_hub, syncs_name=False, committer=self._committer)
-            result = await self._download(job)
+            result = await self._download(task.job, self._setting)
             if self._manifest is not None:
-                self._manifest.note(task.identity, task.name, result)
+                self._manifest.note(task.job.identity, task.name, result)
         self._counts["ok" if result else "failed"] += 1
         self._counts["skipped"] += result.skipped
         self._fetched += result.received
@@ -464,7 +453,7 @@ class Batch:
         if self._manifest is None or directory is None:
             return None
         path = directory / task.name
-        entry = self._manifest.finished(task.identity, path)
+        entry = self._manifest.finished(task.job.identity, path)
         if entry is None:
             return None
         sha256, checksum = entry.get("sha256"), task.job.checksum

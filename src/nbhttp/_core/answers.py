@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 from nbhttp._core.partfile import Validators
@@ -29,6 +30,7 @@ __all__ = [
 RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529})
 
 
+@lru_cache(maxsize=64)  # all answers of a second have one date
 def http_date(value: str | None) -> datetime | None:
     """Read an HTTP date (RFC 9110 section 5.6.7); None when it is none."""
     if not value:
@@ -107,7 +109,8 @@ def _settled_date(headers: Mapping[str, str]) -> str | None:
     is no strong validator (RFC 9110 section 8.8.2.2).
     """
     value = headers.get("last-modified")
-    modified, now = http_date(value), http_date(headers.get("date"))
+    modified = http_date(value)
+    now = http_date(headers.get("date"))
     if modified is None:
         return None
     if now is not None and now - modified < timedelta(seconds=1):

@@ -117,7 +117,10 @@ class Asker:
             start, stop = wanted
             last = "" if stop is None else str(stop - 1)
             fields.append((b"Range", f"bytes={start}-{last}".encode()))
-        return await self._open(replace(self._request, headers=[*self._request.headers, *fields]))
+        request = self._request
+        if fields:
+            request = replace(request, headers=[*request.headers, *fields])
+        return await self._open(request)
 
     async def _open(self, request: Prepared) -> Answer:
         state = self._state

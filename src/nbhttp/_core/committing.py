@@ -40,8 +40,13 @@ def _exhaust(commit: Commit) -> None:
 @dataclass(eq=False, slots=True)
 class _Entry:
     commit: Commit
-    done: anyio.Event = field(default_factory=anyio.Event)
     error: Exception | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Group:
+    entries: list[_Entry] = field(default_factory=list)
+    done: anyio.Event = field(default_factory=anyio.Event)
 
 
 class Together:
@@ -50,46 +55,45 @@ class Together:
     Threads that take turns with the loop cost a small file more than all that it needs done. And
     where one sync waits for the disk, those after it find most of their work done.
 
-    Each commit is in `_waiting`, or in the group under way, or done.
+    Each commit is in `_waiting`, or in a group under way, or done.
     """
 
     def __init__(self) -> None:
-        self._waiting: list[_Entry] = []
+        self._waiting = _Group()
         self._news = anyio.Event()
 
     async def run(self, commit: Commit) -> None:
         """Run one; `serve` must run beside it; see `Committer.run`."""
-        entry = _Entry(commit)
-        self._waiting.append(entry)
+        group, entry = self._waiting, _Entry(commit)
+        group.entries.append(entry)
         self._news.set()
         try:
-            await entry.done.wait()
+            await group.done.wait()
         except BaseException:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
+            if group is self._waiting:
+                group.entries.remove(entry)
             else:
                 with anyio.CancelScope(shield=True):
-                    await entry.done.wait()
+                    await group.done.wait()
             raise
         if entry.error is not None:
             raise entry.error
 
     async def serve(self) -> None:
-        """Run groups until cancelled."""
+        """Run groups until cancelled; where several do, that many groups are under way at once."""
         while True:
             await self._news.wait()
             self._news = anyio.Event()
-            group, self._waiting = self._waiting, []
+            group, self._waiting = self._waiting, _Group()
             try:
-                await anyio.to_thread.run_sync(_run_group, group)
+                await anyio.to_thread.run_sync(_run_all, group.entries)
             finally:
-                for entry in group:
-                    entry.done.set()
+                group.done.set()
 
 
-def _run_group(group: list[_Entry]) -> None:
-    while group:
-        group = [entry for entry in group if _has_more(entry)]
+def _run_all(entries: list[_Entry]) -> None:
+    while entries:
+        entries = [entry for entry in entries if _has_more(entry)]
 
 
 def _has_more(entry: _Entry) -> bool:

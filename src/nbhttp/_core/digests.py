@@ -105,8 +105,10 @@ def stated_digests(headers: Mapping[str, str]) -> Digests:
 
 
 def _strongest(value: str | None, origin: str) -> Checksum | None:
+    if value is None:
+        return None
     found: dict[str, bytes] = {}
-    for match in _MEMBER.finditer(value or ""):
+    for match in _MEMBER.finditer(value):
         algorithm = _FIELD_ALGORITHMS.get(match[1].lower())
         if algorithm is None:
             continue

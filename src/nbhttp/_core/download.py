@@ -25,12 +25,12 @@ from nbhttp._core.answers import RETRYABLE, StartOverError, Verdict, retry_after
 from nbhttp._core.asking import Answer, Asker
 from nbhttp._core.callers import Caller
 from nbhttp._core.destination import check_target
-from nbhttp._core.download_job import Job
+from nbhttp._core.download_job import Job, Setting
 from nbhttp._core.existing import Existing
 from nbhttp._core.filenames import from_disposition, from_url, safe_name
 from nbhttp._core.filereceiver import FileReceiver, disk_error, exists_error
 from nbhttp._core.objectreceiver import ObjectReceiver
-from nbhttp._core.partfile import Identity, Part, find_by_url
+from nbhttp._core.partfile import Part, find_by_url
 from nbhttp._core.ranges import Range
 from nbhttp._core.receiving import Receiver, Tally
 from nbhttp._core.reporting import Reporter
@@ -43,7 +43,6 @@ from nbhttp.errors import (
     StatusError,
     TruncatedError,
 )
-from nbhttp.redaction import redact_url
 from nbhttp.result import Attempt
 
 if TYPE_CHECKING:
@@ -57,15 +56,23 @@ _LONGEST_RETRY_AFTER_S = 120.0
 _LOCK_POLL_S = 0.1
 
 
-async def download(state: "ClientState", job: Job, caller: Caller) -> DownloadResult:
+async def download(
+    state: "ClientState", job: Job, caller: Caller, setting: Setting | None = None
+) -> DownloadResult:
     """Do a job; whatever happens on network and disk ends in the result.
+
+    Args:
+        state: The client's.
+        job: What is to be done.
+        caller: Where the user's code runs.
+        setting: The batch's; None for a single download.
 
     Raises:
         BaseException: Cancellation, and what the user's own hooks and auth schemes raise.
     """
     flight = state.in_flight(job.request)
     with flight:
-        return await _Download(state, job, caller, flight).run()
+        return await _Download(state, job, caller, setting or Setting(), flight).run()
 
 
 class _AskAgainError(Exception):
@@ -75,21 +82,33 @@ class _AskAgainError(Exception):
 class _Download:
     """One job at work; what a `Reporter` watches."""
 
-    def __init__(self, state: "ClientState", job: Job, caller: Caller, flight: "Flight") -> None:
+    def __init__(
+        self,
+        state: "ClientState",
+        job: Job,
+        caller: Caller,
+        setting: Setting,
+        flight: "Flight",
+    ) -> None:
         self._state = state
         self._job = job
         self._started = time.perf_counter()
-        self._url = redact_url(job.request.url.text)
-        self._identity = Identity(job.request.url.text)
-        hub = job.hub or state.events
-        self._reporter = Reporter(hub, state.name, self._url, caller, job.on_progress, job.display)
+        manner = job.manner
+        self._reporter = Reporter(
+            setting.hub or state.events,
+            state.name,
+            job.identity,
+            caller,
+            manner.on_progress,
+            manner.display,
+        )
         self._asker = Asker(state, job.request, caller, flight)
         self._tally = Tally()
         self._file: FileReceiver | None = None
         self._receiver: Receiver
         if job.destination.file is None:
             ask = self._asker.ask_beside
-            self._file = FileReceiver(job, self._tally, self._identity, ask, self._report_start)
+            self._file = FileReceiver(job, setting, self._tally, ask, self._report_start)
             self._receiver = self._file
         else:
             self._receiver = ObjectReceiver(job, self._tally, caller, self._report_start)
@@ -215,7 +234,7 @@ class _Download:
         Raises:
             Exception: There is to be none.
         """
-        is_last = failures >= self._job.max_attempts
+        is_last = failures >= self._job.manner.max_attempts
         if isinstance(exc, StartOverError):
             self._receiver.drop()
             self._receiver.may_resume = exc.may_resume
@@ -257,7 +276,7 @@ class _Download:
                     request_id=self._reporter.download_id,
                     client=self._state.name,
                     method="GET",
-                    url=self._url,
+                    url=self._job.identity.shown,
                     attempt=last.number,
                     status_code=last.status_code,
                     error=last.error,
@@ -276,7 +295,7 @@ class _Download:
             return
         target = destination.target
         if target is None:
-            name = await _in_thread(find_by_url, destination.directory, self._identity)
+            name = await _in_thread(find_by_url, destination.directory, self._job.identity)
             target = None if name is None else destination.directory / name
         if target is not None:
             await self._settle(target)
@@ -287,20 +306,22 @@ class _Download:
         part = Part(target)
         await self._lock(part)
         self._file.adopt(part)
-        check_target(target)
         existing = None
         if os.path.lexists(target):  # noqa: ASYNC240 - one quick look
-            existing = await _in_thread(Existing, target, self._identity)
+            check_target(target)
+            existing = await _in_thread(Existing, target, self._job.identity)
         checksum = self._job.checksum
         if existing is None or checksum is None:
             self._existing = existing
         elif await _in_thread(existing.matches, checksum):
             self._skip(existing)
-        elif not self._job.overwrite:
+        elif not self._job.manner.overwrite:
             raise exists_error(part, f"is not the file with {checksum}")
 
     async def _lock(self, part: Part) -> None:
-        timeout = self._job.lock_timeout
+        if part.try_lock():
+            return
+        timeout = self._job.manner.lock_timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         while not part.try_lock():
             error = part.locked_error()
@@ -382,7 +403,7 @@ class _Download:
         if difference is None:
             self._skip(existing)
             return True
-        if not self._job.overwrite:
+        if not self._job.manner.overwrite:
             assert self._part is not None  # noqa: S101 - settled
             raise exists_error(self._part, difference)
         return False
@@ -410,7 +431,7 @@ class _Download:
             raise exc
         if isinstance(exc, ProtocolError) and total is not None and 0 < received < total:
             truncated = TruncatedError(
-                f"expected {total:,} bytes from GET {self._url} "
+                f"expected {total:,} bytes from GET {self._job.identity.shown} "
                 f"but the connection ended after {received:,}",
                 hint="run it again to resume" if part is not None else "run it again",
             )
@@ -422,7 +443,7 @@ class _Download:
         tally, answer = self._tally, self._asker.last
         if error is not None:
             error.method = error.method or "GET"
-            error.url = error.url or self._url
+            error.url = error.url or self._job.identity.shown
             error.attempts = tuple(self._attempts)
         sha256 = tally.digests.get("sha256")
         return DownloadResult(

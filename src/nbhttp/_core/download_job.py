@@ -1,13 +1,14 @@
 """What one download is to do, checked before anything is sent."""
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbhttp._core.committing import Committer, ThreadCommitter
 from nbhttp._core.destination import Destination, resolve
 from nbhttp._core.digests import Checksum, parse_checksum
+from nbhttp._core.partfile import Identity
 from nbhttp._core.reporting import Display
-from nbhttp._core.request import Prepared, build, raw_headers
+from nbhttp._core.request import Prepared, RawHeaders, build, raw_headers
 from nbhttp._habits import unknown_option
 from nbhttp.downloads import (
     DEFAULT_CHUNK_SIZE,
@@ -17,33 +18,27 @@ from nbhttp.downloads import (
     OnProgress,
 )
 from nbhttp.errors import ConfigError
-from nbhttp.types import RequestOptions
+from nbhttp.types import RequestOptions, Unset
 
 if TYPE_CHECKING:
     from nbhttp._core.events import EventHub
     from nbhttp._core.request import Defaults
 
-__all__ = ["Job", "check_count", "make_job"]
+__all__ = ["Job", "JobMaker", "Manner", "Setting", "check_count", "make_job"]
 
 MAX_SEGMENTS = 32
 _SET_BY_US = frozenset({b"range", b"if-range", b"if-none-match", b"if-modified-since"})
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One download, checked and complete; see `AsyncHttpClient.download_file` for its fields.
+class Manner:
+    """How files are fetched, the same for all of a call; see `AsyncHttpClient.download_file`.
 
     Attributes:
         segments: None is "auto".
         hashes_sha256: Whether the SHA-256 is wanted although nothing is compared with it.
-        hub: Hears its events; None is the client's.
-        syncs_name: Whether the file's name is made durable too; a batch does it once for all.
-        committer: Puts the file on the disk.
     """
 
-    request: Prepared
-    destination: Destination
-    checksum: Checksum | None = None
     overwrite: bool = False
     segments: int | None = None
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
@@ -53,74 +48,159 @@ class Job:
     on_progress: OnProgress | None = None
     display: Display | None = None
     hashes_sha256: bool = False
+
+
+class Job(NamedTuple):
+    """One download, checked and complete.
+
+    Attributes:
+        request: What is asked for.
+        identity: Its URL, to be recognised.
+        destination: Where it goes.
+        checksum: What the user says that the file has; None for nothing.
+        manner: How it is fetched.
+    """
+
+    request: Prepared
+    identity: Identity
+    destination: Destination
+    checksum: Checksum | None
+    manner: Manner
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a batch has for all of its downloads, and a single one for itself.
+
+    Attributes:
+        hub: Hears their events; None is the client's.
+        syncs_name: Whether each file's name is made durable; a batch does it once for all.
+        committer: Puts the files on the disk.
+    """
+
     hub: "EventHub | None" = None
     syncs_name: bool = True
     committer: Committer = field(default_factory=ThreadCommitter)
 
 
-def make_job(
-    defaults: "Defaults",
-    url: Any,
-    save_path: Any,
-    *,
-    chunk_size: int = DEFAULT_CHUNK_SIZE,
-    on_progress: OnProgress | None = None,
-    display: Display | None = None,
-    checksum: str | None = None,
-    overwrite: bool = False,
-    mkdir: bool = False,
-    segments: Any = "auto",
-    max_attempts: int = DEFAULT_MAX_ATTEMPTS,
-    lock_timeout: float | None = DEFAULT_LOCK_TIMEOUT_S,
-    keep_mtime: bool = False,
-    hashes_sha256: bool = False,
-    **options: Any,
-) -> Job:
-    """Check what the user asked for; the rest of the options are a request's.
+class JobMaker:
+    """Makes the jobs of one call; the options, which are the same for all, are checked once.
 
-    A `save_path` that was resolved before is taken as it is.
+    Args:
+        defaults: The client's.
+        checksum: As `download_file` takes it.
+        headers: Of every request.
+        hashes_sha256: See `Manner`.
+        options: Of `download_file`; those that are no download's are a request's.
+
+    Raises:
+        ConfigError: A value is wrong.
+        TypeError: A value has the wrong type.
+    """
+
+    def __init__(
+        self,
+        defaults: "Defaults",
+        *,
+        chunk_size: int = DEFAULT_CHUNK_SIZE,
+        on_progress: OnProgress | None = None,
+        display: Display | None = None,
+        checksum: str | None = None,
+        overwrite: bool = False,
+        segments: Any = "auto",
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        lock_timeout: float | None = DEFAULT_LOCK_TIMEOUT_S,
+        keep_mtime: bool = False,
+        hashes_sha256: bool = False,
+        **options: Any,
+    ) -> None:
+        if on_progress is not None and not callable(on_progress):
+            raise TypeError(f"on_progress takes a function of two numbers, not {on_progress!r}")
+        unknown = options.keys() - RequestOptions.__optional_keys__
+        if unknown:
+            known = DownloadOptions.__optional_keys__ | {"params", "headers", "timeout"}
+            raise unknown_option(unknown, known, "download")
+        # Ranges count coded bytes: of a file that is coded anew each time no part can be asked for.
+        self._defaults = defaults.with_field("Accept-Encoding", "identity")
+        self._options = {name: value for name, value in options.items() if not _is_absent(value)}
+        self._checksum = parse_checksum(checksum)
+        self._manner = Manner(
+            overwrite=overwrite,
+            segments=_checked_segments(segments),
+            max_attempts=check_count("max_attempts", max_attempts),
+            lock_timeout=_checked_seconds("lock_timeout", lock_timeout),
+            keep_mtime=keep_mtime,
+            chunk_size=check_count("chunk_size", chunk_size),
+            on_progress=on_progress,
+            display=display,
+            hashes_sha256=hashes_sha256,
+        )
+        _check_fields(self._defaults.raw_headers())
+
+    def make(
+        self,
+        url: Any,
+        destination: Destination,
+        *,
+        checksum: str | None = None,
+        headers: Any = None,
+    ) -> Job:
+        """Make a job.
+
+        Args:
+            url: Absolute or relative.
+            destination: Where it goes.
+            checksum: Its own; None is that of all.
+            headers: Its own fields, beside those of all; None for none.
+
+        Raises:
+            ConfigError: A value is wrong.
+            TypeError: A value has the wrong type.
+        """
+        options = self._options
+        if headers is not None:
+            options = {**options, "headers": _joined(options.get("headers"), headers)}
+        request = build(self._defaults, "GET", url, options)
+        if options:
+            _check_fields(request.headers)
+        own = self._checksum if checksum is None else parse_checksum(checksum)
+        return Job(request, Identity(request.url.text), destination, own, self._manner)
+
+
+def make_job(
+    defaults: "Defaults", url: Any, save_path: Any, *, mkdir: bool = False, **options: Any
+) -> Job:
+    """Check what the user asked for; see `JobMaker` for the options.
 
     Raises:
         ConfigError: A value is wrong, or the destination cannot be written; nothing was sent.
         TypeError: A value has the wrong type.
     """
-    if on_progress is not None and not callable(on_progress):
-        raise TypeError(f"on_progress takes a function of two numbers, not {on_progress!r}")
-    return Job(
-        request=_request(defaults, url, options),
-        checksum=parse_checksum(checksum),
-        overwrite=overwrite,
-        segments=_checked_segments(segments),
-        max_attempts=check_count("max_attempts", max_attempts),
-        lock_timeout=_checked_seconds("lock_timeout", lock_timeout),
-        keep_mtime=keep_mtime,
-        chunk_size=check_count("chunk_size", chunk_size),
-        on_progress=on_progress,
-        display=display,
-        hashes_sha256=hashes_sha256,
-        # Last: it may create a directory.
-        destination=(
-            save_path if isinstance(save_path, Destination) else resolve(save_path, mkdir=mkdir)
-        ),
-    )
+    job = JobMaker(defaults, **options).make(url, Destination())
+    # Last: it may create a directory.
+    return job._replace(destination=resolve(save_path, mkdir=mkdir))
 
 
-def _request(defaults: "Defaults", url: Any, options: dict[str, Any]) -> Prepared:
-    unknown = options.keys() - RequestOptions.__optional_keys__
-    if unknown:
-        known = DownloadOptions.__optional_keys__ | {"params", "headers", "timeout"}
-        raise unknown_option(unknown, known, "download")
-    request = build(defaults, "GET", url, options)
-    for name, _ in request.headers:
+def _is_absent(value: Any) -> bool:
+    """Whether an option is not given at all; None means something to some of them."""
+    return isinstance(value, Unset)
+
+
+def _check_fields(headers: RawHeaders) -> None:
+    for name, _ in headers:
         if name.lower() in _SET_BY_US:
             raise ConfigError(f"the header {name.decode()} is set by the download itself")
-    headers = options.get("headers")
-    given = () if headers is None else raw_headers(headers)
-    if any(name.lower() == b"accept-encoding" for name, _ in given):
-        return request
-    # Ranges count coded bytes: of a file that is coded anew each time no part can be asked for.
-    kept = [(name, value) for name, value in request.headers if name.lower() != b"accept-encoding"]
-    return replace(request, headers=[*kept, (b"Accept-Encoding", b"identity")])
+
+
+def _joined(first: Any, second: Any) -> Any:
+    """Return the fields of all and those of one, which win."""
+    if first is None:
+        return second
+    import httpx
+
+    joined = httpx.Headers(raw_headers(first))
+    joined.update(httpx.Headers(raw_headers(second)))
+    return joined
 
 
 def _checked_segments(segments: Any) -> int | None:

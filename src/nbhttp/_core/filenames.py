@@ -123,6 +123,10 @@ _DEVICES = re.compile(
 )
 _MASKED = "_"
 _INVISIBLE = frozenset({"Cf", "Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
+_PLAIN = re.compile(
+    r"(?!.*\.part(?:\.|$))[A-Za-z0-9](?:[\w.+ -]{0,98}[\w+-])?", re.ASCII | re.IGNORECASE
+)
+"""Names that need no change; most are."""
 _OURS = re.compile(r"\.part(?:\.json|\.lock)?$", re.IGNORECASE)
 
 
@@ -136,6 +140,8 @@ def safe_name(name: str | None) -> str:
     Args:
         name: What the server proposes; None or nothing usable gives "download".
     """
+    if name is not None and _PLAIN.fullmatch(name) and not _DEVICES.match(name):
+        return name
     text = unicodedata.normalize("NFC", name or "")
     parts = [part for part in _SEPARATORS.split(text) if part.strip(". ")]
     text = parts[-1] if parts else ""

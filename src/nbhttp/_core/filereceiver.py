@@ -16,10 +16,10 @@ from nbhttp._core.asking import Answer
 from nbhttp._core.committing import Commit
 from nbhttp._core.crew import LEAST_BYTES, Crew
 from nbhttp._core.digests import Checksum, Hashes, stated_digests
-from nbhttp._core.download_job import Job
+from nbhttp._core.download_job import Job, Setting
 from nbhttp._core.filesink import FileSink
 from nbhttp._core.hashing import FollowingHash
-from nbhttp._core.partfile import Identity, Part, Sidecar, Validators
+from nbhttp._core.partfile import Part, Sidecar, Validators
 from nbhttp._core.ranges import Range
 from nbhttp._core.receiving import Tally, check_digests, decoder_for
 from nbhttp._core.segments import MIN_SPLIT_BYTES, Stream, Streams
@@ -41,8 +41,8 @@ class FileReceiver:
 
     Args:
         job: What is wanted.
+        setting: What it has from its batch.
         tally: How the download stands.
-        identity: The URL.
         ask: Asks for a further part, beside the main answer.
         started: Called when bytes are about to come.
     """
@@ -50,14 +50,15 @@ class FileReceiver:
     def __init__(
         self,
         job: Job,
+        setting: Setting,
         tally: Tally,
-        identity: Identity,
         ask: Ask,
         started: Callable[[], Awaitable[None]],
     ) -> None:
         self._job = job
+        self._manner = job.manner
+        self._setting = setting
         self._tally = tally
-        self._identity = identity
         self._ask = ask
         self._started = started
         self.may_resume = True
@@ -93,7 +94,7 @@ class FileReceiver:
     def adopt(self, part: Part) -> None:
         """Take a file whose lock is held, with what an earlier run left."""
         self._part = part
-        found = part.load(self._identity)
+        found = part.load(self._job.identity)
         if found is None or found.validators.for_if_range is None or not found.done.size:
             return
         self._sidecar = found
@@ -156,12 +157,13 @@ class FileReceiver:
         self._tally.total = ruling.total
         if ruling.verdict is Verdict.WHOLE and self._sidecar is not None:
             self.drop()
+        is_small = (ruling.total or MIN_SPLIT_BYTES) < MIN_SPLIT_BYTES
+        if is_small and ruling.verdict is Verdict.WHOLE and not facts.codings:
+            await self._receive_small(answer)
+            return
         self._check_space(ruling.total)
         if facts.codings:
             await self._receive_coded(answer)
-            return
-        if ruling.verdict is Verdict.WHOLE and (ruling.total or MIN_SPLIT_BYTES) < MIN_SPLIT_BYTES:
-            await self._receive_small(answer)
             return
         await self._open(facts, ruling)
         await self._started()
@@ -184,7 +186,7 @@ class FileReceiver:
         part = self._held
         if self._sidecar is None:
             self._sidecar = Sidecar(
-                self._identity, facts.validators, ruling.total, part.target.name
+                self._job.identity, facts.validators, ruling.total, part.target.name
             )
         sidecar = self._sidecar
         sidecar.total = ruling.total
@@ -244,7 +246,7 @@ class FileReceiver:
 
     def _segments(self, facts: Facts) -> int | None:
         """Return how many connections may fetch parts; None is to be found out on the way."""
-        wanted, streams, sidecar = self._job.segments, self._streams, self._sidecar
+        wanted, streams, sidecar = self._manner.segments, self._streams, self._sidecar
         if wanted == 1 or streams is None or sidecar is None or streams.total is None:
             return 1
         if sidecar.validators.for_if_range is None or not self.may_resume:
@@ -302,10 +304,10 @@ class FileReceiver:
     async def _receive_small(self, answer: Answer) -> None:
         """Take a small file in memory and write it at once; a break starts it over."""
         await self._started()
-        data = bytearray()
+        pieces = []
         self._coded = 0
         async for piece in answer.pieces():
-            data += piece
+            pieces.append(piece)
             self._coded += len(piece)
             self._tally.fetched += len(piece)
         expected = self._expected(answer.facts)
@@ -313,18 +315,19 @@ class FileReceiver:
 
         def write() -> None:
             hashes = Hashes(self._algorithms(expected))
-            hashes.update(data)
+            for piece in pieces:
+                hashes.update(piece)
             self._tally.digests = hashes.digests()
             self._tally.is_verified = check_digests(expected, self._tally.digests)
-            part.write_whole(data)
+            part.write_whole(pieces)
 
-        await self._name(len(data), answer.facts.validators, write)
+        await self._name(self._coded, answer.facts.validators, write)
 
     async def _receive_coded(self, answer: Answer) -> None:
         """Decode while writing. What is counted comes over the network; it cannot be resumed."""
         self._coded = 0  # it starts over each time, so more of it is no progress
         part = self._held
-        sidecar = Sidecar(self._identity, Validators(), None, part.target.name)
+        sidecar = Sidecar(self._job.identity, Validators(), None, part.target.name)
         fd = await _in_thread(partial(part.open, sidecar, keep=False))
         await self._started()
         sink = FileSink(fd)
@@ -390,7 +393,7 @@ class FileReceiver:
         """Give the file its name, in a thread, after `write`."""
         part = self._held
         try:
-            await self._job.committer.run(self._commit(part, size, validators, write))
+            await self._setting.committer.run(self._commit(part, size, validators, write))
         except FileExistsError as exc:
             raise exists_error(part, "appeared while this was being fetched") from exc
         self._tally.size = self._tally.total = size
@@ -400,14 +403,15 @@ class FileReceiver:
     ) -> Commit:
         if write is not None:
             write()
-        part.seal(size, identity=self._identity, validators=validators, mtime=self._mtime())
+        part.seal(size, identity=self._job.identity, validators=validators, mtime=self._mtime())
         yield
         part.settle()
         yield
-        part.name(overwrite=self._job.overwrite, syncs_name=self._job.syncs_name)
+        part.name(overwrite=self._manner.overwrite, syncs_name=self._setting.syncs_name)
+        part.unlock()
 
     def _mtime(self) -> float | None:
-        if not self._job.keep_mtime or self._facts is None:
+        if not self._manner.keep_mtime or self._facts is None:
             return None
         modified = http_date(self._facts.headers.get("last-modified"))
         return None if modified is None else modified.timestamp()
@@ -426,7 +430,7 @@ class FileReceiver:
 
     def _algorithms(self, expected: Sequence[Checksum]) -> set[str]:
         algorithms = {each.algorithm for each in expected}
-        return algorithms | {"sha256"} if self._job.hashes_sha256 else algorithms
+        return algorithms | {"sha256"} if self._manner.hashes_sha256 else algorithms
 
     def _start_hashing(self, expected: Sequence[Checksum]) -> None:
         algorithms = self._algorithms(expected)

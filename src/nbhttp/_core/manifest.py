@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ _VERSION = 1
 
 
 class Manifest:
-    """The manifest of one directory; blocking I/O, some microseconds a line.
+    """The manifest of one directory; blocking I/O, but for `note`.
 
     Args:
         path: The file; it is made when the first line is written.
@@ -37,6 +38,7 @@ class Manifest:
         self.path = path
         self._salt = ""
         self._entries: dict[str, dict[str, Any]] = {}
+        self._notes: deque[dict[str, Any]] = deque()
         self._fd: int | None = None
         self._load()
 
@@ -71,12 +73,14 @@ class Manifest:
 
     def name_of(self, identity: Identity) -> str | None:
         """Return the name that this URL's file got; None when it is new."""
+        if not self._entries:
+            return None
         name = self._entries.get(identity.hashed(self._salt), {}).get("name")
         return name if isinstance(name, str) and Path(name).name == name else None
 
     def finished(self, identity: Identity, path: Path) -> dict[str, Any] | None:
         """Return the entry of a file that was fetched and has not changed since; else None."""
-        entry = self._entries.get(identity.hashed(self._salt))
+        entry = self._entries.get(identity.hashed(self._salt)) if self._entries else None
         if entry is None or entry.get("status") != "ok" or entry.get("name") != path.name:
             return None
         try:
@@ -87,28 +91,41 @@ class Manifest:
         return entry if is_same else None
 
     def note(self, identity: Identity, name: str, result: DownloadResult) -> None:
-        """Append how a file's download ended."""
-        entry: dict[str, Any] = {
-            "id": identity.hashed(self._salt),
-            "url": identity.shown,
-            "name": name,
-            "status": "ok" if result.success else "failed",
-        }
+        """Take down how a file's download ended; `flush` writes it."""
+        note: dict[str, Any] = {"identity": identity, "name": name, "at": time.time()}
         if result.success and result.path is not None:
             stat = result.path.stat()
-            entry |= {
+            note |= {
+                "status": "ok",
                 "size": stat.st_size,
                 "mtime": stat.st_mtime_ns,
                 "sha256": result.sha256,
             }
         else:
-            entry["error"] = result.error
-        entry["at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._entries[entry["id"]] = entry
+            note |= {"status": "failed", "error": result.error}
+        self._notes.append(note)
+
+    def flush(self) -> None:
+        """Append what was noted; in any thread, one at a time."""
+        lines = []
+        while self._notes:
+            entry = self._entry(**self._notes.popleft())
+            self._entries[entry["id"]] = entry
+            lines.append(_line(entry))
+        if not lines:
+            return
         if self._fd is None:
             self._open()
         assert self._fd is not None  # noqa: S101 - opened just now
-        os.write(self._fd, _line(entry).encode())
+        os.write(self._fd, "".join(lines).encode())
+
+    def _entry(self, identity: Identity, at: float, **facts: Any) -> dict[str, Any]:
+        return {
+            "id": identity.hashed(self._salt),
+            "url": identity.shown,
+            **facts,
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
+        }
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
@@ -118,6 +135,7 @@ class Manifest:
 
     def close(self) -> None:
         """Have all of it on disk."""
+        self.flush()
         fd, self._fd = self._fd, None
         if fd is not None:
             with contextlib.suppress(OSError):

@@ -81,7 +81,7 @@ class ObjectReceiver:
             self._tally.fetched += len(piece)
             for each in [piece] if decoder is None else decoder.feed(piece):
                 held += each
-                if len(held) >= self._job.chunk_size:
+                if len(held) >= self._job.manner.chunk_size:
                     await self._write(bytes(held))
                     held.clear()
         if decoder is not None:
@@ -114,7 +114,9 @@ class ObjectReceiver:
         if found is not None and not facts.codings:
             self._expected.append(found)
         algorithms = {each.algorithm for each in self._expected}
-        self._hashes = Hashes(algorithms | ({"sha256"} if self._job.hashes_sha256 else set()))
+        self._hashes = Hashes(
+            algorithms | ({"sha256"} if self._job.manner.hashes_sha256 else set())
+        )
 
     async def _rewind(self) -> None:
         """Go back to where the object stood, if anything was written.

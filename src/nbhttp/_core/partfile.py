@@ -5,6 +5,8 @@ the `.part` file. The last whole line counts, so a process may be killed at any 
 hold secrets: the sidecar keeps a salted hash to compare with, and the redacted text to read.
 """
 
+# ruff: noqa: PTH105, PTH108, PTH123 - text for paths: see `Part`
+
 import contextlib
 import hashlib
 import json
@@ -13,10 +15,11 @@ import re
 import secrets
 import socket
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import unquote_plus
 
 import anyio.to_thread
 
@@ -56,11 +59,10 @@ class Identity:
         url: As the user gave it, parameters included.
     """
 
-    __slots__ = ("_canonical", "_url")
+    __slots__ = ("_url",)
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._canonical = _canonical(url)
 
     @property
     def shown(self) -> str:
@@ -70,7 +72,8 @@ class Identity:
     def hashed(self, salt: str) -> str:
         """Return the keyed hash under which it is kept."""
         key = bytes.fromhex(salt)[:64]
-        return hashlib.blake2b(self._canonical.encode(), key=key, digest_size=20).hexdigest()
+        counts = _canonical(self._url).encode()
+        return hashlib.blake2b(counts, key=key, digest_size=20).hexdigest()
 
     def is_kept_as(self, kept: Any, salt: Any) -> bool:
         """Whether `kept` and `salt` were made of the same URL."""
@@ -81,14 +84,18 @@ class Identity:
 
 
 def _canonical(url: str) -> str:
-    parts = urlsplit(url)
-    query = [
-        (name, value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
-        if not is_credential_name(name) and not _SIGNATURE.search(name)
-    ]
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}?{urlencode(query)}"
+    """Return what counts of a URL: no userinfo, no fragment, no parameter that differs each time."""
+    rest, _, query = url.partition("#")[0].partition("?")
+    scheme, _, rest = rest.partition("://")
+    authority, slash, path = rest.partition("/")
+    host = authority.rpartition("@")[2]
+    kept = "&".join(pair for pair in query.split("&") if _counts(pair.partition("=")[0]))
+    return f"{scheme}://{host}{slash}{path}?{kept}"
+
+
+def _counts(parameter: str) -> bool:
+    name = unquote_plus(parameter) if "%" in parameter or "+" in parameter else parameter
+    return not is_credential_name(name) and not _SIGNATURE.search(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +131,21 @@ class Validators:
         return False
 
 
+_MOST_PART_BYTES = 240  # of a name, so that the part's own and its lock's fit into 255
+
+
 def part_path(target: Path) -> Path:
     """Return where the unfinished `target` is kept; a name near the system's limit is cut."""
-    name = target.name
-    if len(os.fsencode(name)) > 240:
-        digest = hashlib.blake2b(os.fsencode(name), digest_size=6).hexdigest()
-        name = f"{os.fsencode(name)[:200].decode('utf-8', 'ignore')}~{digest}"
-    return target.with_name(f"{name}.part")
+    return Path(_part_path(target))
 
 
-def _beside(part: Path, suffix: str) -> Path:
-    return part.with_name(part.name + suffix)
+def _part_path(target: Path) -> str:
+    path, name = os.fspath(target), target.name
+    if 4 * len(name) <= _MOST_PART_BYTES or len(os.fsencode(name)) <= _MOST_PART_BYTES:
+        return f"{path}.part"
+    encoded = os.fsencode(name)
+    digest = hashlib.blake2b(encoded, digest_size=6).hexdigest()
+    return f"{path[: -len(name)]}{encoded[:200].decode('utf-8', 'ignore')}~{digest}.part"
 
 
 @dataclass(slots=True)
@@ -180,14 +191,15 @@ def _line(**members: Any) -> str:
     return json.dumps(members, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
-def _read_sidecar(path: Path) -> tuple[dict[str, Any], list[Span]] | None:
+def _read_sidecar(path: str) -> tuple[dict[str, Any], list[Span]] | None:
     """Return head and spans; None when there is no sidecar of ours.
 
     After the machine was restarted only what had been synced counts: a power cut may have lost
     the rest, whatever the sidecar says.
     """
     try:
-        lines = path.read_text("utf-8", errors="replace").split("\n")
+        with open(path, "rb") as file:
+            lines = file.read().decode("utf-8", "replace").split("\n")
     except OSError:
         return None
     head = _object(lines[0])
@@ -247,7 +259,7 @@ def find_by_url(directory: Path, identity: Identity) -> str | None:
     except OSError:
         return None
     for name in names[:1000]:
-        found = _read_sidecar(directory / name)
+        found = _read_sidecar(os.fspath(directory / name))
         if found is None or not identity.is_kept_as(found[0].get("id"), found[0].get("salt")):
             continue
         target = found[0].get("target")
@@ -270,15 +282,21 @@ class Part:
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        self.path = part_path(target)
-        self._sidecar = _beside(self.path, ".json")
-        self._lock = PathLock(_beside(self.path, ".lock"))
+        # Text: many small files would spend more on path objects than on what they need done.
+        self._path = _part_path(target)
+        self._sidecar = self._path + ".json"
+        self._lock = PathLock(self._path + ".lock")
         self._journal: int | None = None
         self._journal_bytes = 0
         self._noted = Done()
         self._synced = Done()
         self.fd: int | None = None
         self.sidecar: Sidecar | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the unfinished file is."""
+        return Path(self._path)
 
     # Lock
 
@@ -295,7 +313,7 @@ class Part:
 
     def _unwritable(self, reason: str) -> ConfigError:
         return ConfigError(
-            f"cannot write the lock {str(self._lock.path)!r}: {reason}",
+            f"cannot write the lock {self._lock.path!r}: {reason}",
             hint="choose a directory that can be written",
         )
 
@@ -328,7 +346,7 @@ class Part:
         if not identity.is_kept_as(head.get("id"), head.get("salt")):
             return None
         try:
-            size = self.path.lstat().st_size
+            size = os.lstat(self._path).st_size
         except OSError:
             return None
         total = head.get("total")
@@ -356,7 +374,7 @@ class Part:
             sidecar.done = self._synced = Done()
         self.sidecar = sidecar
         self._noted = sidecar.done
-        self.fd = os.open(self.path, _FLAGS, 0o666) if keep else self._create()
+        self.fd = os.open(self._path, _FLAGS, 0o666) if keep else self._create()
         self._rewrite()
         return self.fd
 
@@ -395,30 +413,32 @@ class Part:
         assert self.sidecar is not None  # noqa: S101 - opened first
         head = self.sidecar.first_line().encode()
         text = head + _spans_line("synced", self._synced) + _spans_line("done", self._noted)
-        fresh = _beside(self.path, ".new")
+        fresh = Path(self._path + ".new")
         fresh.write_bytes(text)
         self._close_journal()
         fresh.replace(self._sidecar)
         self._journal = os.open(self._sidecar, os.O_WRONLY | os.O_APPEND)
         self._journal_bytes = len(text)
 
-    def write_whole(self, data: bytes | bytearray) -> None:
+    def write_whole(self, pieces: Iterable[bytes]) -> None:
         """Write a small file at once, without a sidecar: it is not worth resuming."""
         self.close()
         self.sidecar = None
         try:
-            self.fd = os.open(self.path, _FLAGS | os.O_EXCL, 0o666)
+            self.fd = os.open(self._path, _FLAGS | os.O_EXCL, 0o666)
         except FileExistsError:
             self.discard()
             self.fd = self._create()
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self.fd, view) :]
+        for piece in pieces:
+            written = os.write(self.fd, piece)
+            while written < len(piece):
+                written += os.write(self.fd, memoryview(piece)[written:])
 
     def _create(self) -> int:
         """Make a new file: what a reader has open or a link points to is not written to."""
-        self.path.unlink(missing_ok=True)
-        return os.open(self.path, _FLAGS | os.O_EXCL, 0o666)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        return os.open(self._path, _FLAGS | os.O_EXCL, 0o666)
 
     def seal(
         self,
@@ -440,7 +460,7 @@ class Part:
         if os.fstat(fd).st_size != size:
             os.ftruncate(fd, size)
         if mtime is not None:
-            os.utime(fd if os.utime in os.supports_fd else self.path, (mtime, mtime))
+            os.utime(fd if os.utime in os.supports_fd else self._path, (mtime, mtime))
         write_record(fd, identity, validators, size)
 
     def settle(self) -> None:
@@ -460,11 +480,12 @@ class Part:
         self.close()
         if not overwrite and os.path.lexists(self.target):
             raise FileExistsError(self.target)
-        self.path.replace(self.target)
+        os.replace(self._path, self.target)
         if syncs_name:
             sync_directory(self.target.parent)
         if self.sidecar is not None:
-            self._sidecar.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._sidecar)
 
     @property
     def _open_fd(self) -> int:
@@ -474,9 +495,9 @@ class Part:
     def discard(self) -> None:
         """Remove what is there: it is not worth resuming."""
         self.close()
-        for path in (self.path, self._sidecar):
+        for path in (self._path, self._sidecar):
             with contextlib.suppress(OSError):
-                path.unlink()
+                os.unlink(path)
 
     def close(self) -> None:
         """Close the files; the lock stays."""

@@ -1,9 +1,10 @@
 """A lock between processes, at a file that is there while somebody holds it."""
 
+# ruff: noqa: PTH108, PTH110 - text for paths: a path object takes longer than the lock
+
 import contextlib
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 if sys.platform != "win32":
@@ -26,8 +27,8 @@ class PathLock:
         path: The file; created by taking the lock, removed by giving it back.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
         self._fd: int | None = None
         self._filelock: Any = None
 
@@ -52,7 +53,7 @@ class PathLock:
         fd, self._fd = self._fd, None
         if fd is not None:
             with contextlib.suppress(OSError):
-                self.path.unlink()
+                os.unlink(self.path)
             os.close(fd)
         lock, self._filelock = self._filelock, None
         if lock is not None:
@@ -82,7 +83,7 @@ class PathLock:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            if not self.path.exists():  # filelock takes what it cannot create for held
+            if not os.path.exists(self.path):  # filelock takes what it cannot create for held
                 raise OSError("it cannot be created") from None
             return False
         except NotImplementedError as exc:

@@ -10,6 +10,7 @@ import anyio
 
 from nbhttp._core import events
 from nbhttp._core.callers import Caller
+from nbhttp._core.partfile import Identity
 from nbhttp.downloads import OnProgress
 from nbhttp.errors import ConfigError
 
@@ -101,7 +102,7 @@ class Reporter:
     Args:
         hub: The client's events.
         client: The client's name.
-        url: Redacted.
+        identity: The URL.
         caller: Where the user's code runs.
         on_progress: The user's callback of received and total bytes; None for none.
         display: None for none.
@@ -114,14 +115,14 @@ class Reporter:
         self,
         hub: events.EventHub,
         client: str,
-        url: str,
+        identity: Identity,
         caller: Caller,
         on_progress: OnProgress | None,
         display: Display | None,
     ) -> None:
         self._hub = hub
         self._client = client
-        self._url = url
+        self._identity = identity
         self._caller = caller
         self._on_progress = on_progress
         self._display = display
@@ -148,7 +149,7 @@ class Reporter:
         event = events.DownloadStarted(
             self.download_id,
             self._client,
-            self._url,
+            self._identity.shown,
             watched.path,
             watched.total,
             watched.received,
@@ -170,7 +171,7 @@ class Reporter:
         moved = self._last is None or state[:2] != self._last[:2]
         self._last = state
         event = events.DownloadProgress(
-            self.download_id, self._client, self._url, watched.path, *state
+            self.download_id, self._client, self._identity.shown, watched.path, *state
         )
         self._hub.emit(event)
         if self._display is not None:
@@ -204,7 +205,7 @@ class Reporter:
         return events.DownloadFinished(
             download_id=self.download_id,
             client=self._client,
-            url=self._url,
+            url=self._identity.shown,
             path=watched.path,
             received=watched.received,
             total=watched.total,

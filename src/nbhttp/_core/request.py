@@ -228,6 +228,14 @@ class Defaults:
         other.jar = make_jar()
         return other
 
+    def with_field(self, name: str, value: str) -> "Defaults":
+        """Return the same defaults with a field set for every request; the jar is shared."""
+        other = copy.copy(self)
+        other.headers = self.headers.copy()
+        other.headers[name] = value
+        other._checked, other._shared_fields = None, {}  # noqa: SLF001 - the same class
+        return other
+
     def raw_headers(self) -> RawHeaders:
         """Return the fields of every request, checked when they changed."""
         raw = self.headers.raw
