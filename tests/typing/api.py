@@ -28,6 +28,15 @@ async def use_async(client: nbhttp.AsyncHttpClient) -> None:
     assert_type(events.last_event_id, str)
     seen = await nbhttp.live(client.ndjson("/export", on_error="collect"), "table", last=5)
     assert_type(seen.text, str)
+    file = await client.download_file("/big", "data/", checksum="sha256:00", segments=4)
+    assert_type(file, nbhttp.DownloadResult)
+    assert_type(file.sha256, str | None)
+    files = await client.download_many(["/a", ("/b", "b.csv")], "data/", concurrency=4)
+    assert_type(files, nbhttp.AsyncDownloadManyResult)
+    assert_type(await files.retry_failed(), nbhttp.AsyncDownloadManyResult)
+    many = await client.map(["/a", {"url": "/b", "params": {"page": 2}}], concurrency=8)
+    assert_type(many[0], nbhttp.RequestResult)
+    assert_type(many[0].engine_reason, str)
 
 
 def use_sync(client: nbhttp.HttpClient) -> None:
@@ -44,6 +53,13 @@ def use_sync(client: nbhttp.HttpClient) -> None:
         assert_type(line, str)
     assert_type(next(client.sse("/changes")), nbhttp.ServerSentEvent)
     assert_type(nbhttp.live(nbhttp.ndjson("https://example.org")).number, int)
+    assert_type(client.download_file("/big", "data/"), nbhttp.DownloadResult)
+    assert_type(nbhttp.download_file("https://example.org", "page.html"), nbhttp.DownloadResult)
+    files = client.download_many(["/a"], "data/")
+    assert_type(files, nbhttp.DownloadManyResult)
+    assert_type(files.failed, nbhttp.BulkResult[nbhttp.DownloadResult])
+    stop = client.subscribe(lambda event: isinstance(event, nbhttp.events.RequestFinished))
+    assert_type(stop(), None)
 
 
 async def answer() -> int:
