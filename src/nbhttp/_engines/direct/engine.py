@@ -58,7 +58,7 @@ class DirectEngine:
         """Connections open now, idle ones included."""
         return len(self._pool)
 
-    # Both hand out the coroutine of `_exchange`: each one around it costs every request 1 µs.
+    # Both hand out the coroutine of `_exchange`: each one around it costs every request 0.4 µs.
 
     def fetch(
         self, request: EngineRequest, max_body: int | None
