@@ -60,7 +60,12 @@ def _execute(notebook: Any) -> str | None:
     """Run all cells; return what the first failing one raised, or None."""
     nbclient = require("nbclient", extra="tour", feature="nbhttp tour")
     client = nbclient.NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": "."}}
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        resources={"metadata": {"path": "."}},
+        # It warns of TCP without encryption, which on loopback says nothing to the reader.
+        extra_arguments=["--log-level=ERROR"],
     )
     try:
         client.execute()
