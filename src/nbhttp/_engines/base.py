@@ -9,7 +9,7 @@ asked for more than the client's `max_connections` at once; the core's gate stan
 """
 
 import re
-from collections.abc import AsyncIterable, Awaitable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -259,7 +259,9 @@ class Engine(Protocol):
 
     name: str
 
-    async def fetch(self, request: EngineRequest, max_body: int | None) -> EngineResponse:
+    def fetch(
+        self, request: EngineRequest, max_body: int | None
+    ) -> Coroutine[Any, Any, EngineResponse]:
         """Send and receive everything.
 
         Args:
@@ -269,7 +271,7 @@ class Engine(Protocol):
         """
         raise NotImplementedError
 
-    async def open(self, request: EngineRequest) -> Exchange:
+    def open(self, request: EngineRequest) -> Coroutine[Any, Any, Exchange]:
         """Send the request and return when the answer's head has come."""
         raise NotImplementedError
 
