@@ -45,8 +45,6 @@ __all__ = [
 
 _KEYS = ("url", "name", "checksum", "headers")
 _PERIOD_S = 0.1
-_COMMITTERS = 2
-"""Threads that hash and write small files: while one waits for the disk, another hashes."""
 _SHOWN_BYTES = 8 * 1024 * 1024
 """Files below this have no bar of their own."""
 _numbers = count(1)
@@ -400,15 +398,14 @@ class Batch:
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._watch)
                     group.start_soon(self._keep_noted)
-                    for _ in range(_COMMITTERS):
-                        group.start_soon(self._committer.serve)
                     try:
-                        await map_bounded(
-                            [self._plan.tasks[at] for at in wanted],
-                            self._fetch,
-                            concurrency=self._plan.concurrency,
-                            collected=collected,
-                        )
+                        async with self._committer.at_work():
+                            await map_bounded(
+                                [self._plan.tasks[at] for at in wanted],
+                                self._fetch,
+                                concurrency=self._plan.concurrency,
+                                collected=collected,
+                            )
                     except Exception as exc:  # noqa: BLE001 - raised below, as it is
                         error = exc
                     group.cancel_scope.cancel()
@@ -452,8 +449,7 @@ class Batch:
         directory = task.job.destination.directory
         if self._manifest is None or directory is None:
             return None
-        path = directory / task.name
-        entry = self._manifest.finished(task.job.identity, path)
+        entry = self._manifest.finished(task.job.identity, directory, task.name)
         if entry is None:
             return None
         sha256, checksum = entry.get("sha256"), task.job.checksum
@@ -461,7 +457,7 @@ class Batch:
             return None
         return DownloadResult(
             url=task.job.request.url.text,
-            path=path,
+            path=directory / task.name,
             size=entry["size"],
             skipped=True,
             verified=checksum is not None,

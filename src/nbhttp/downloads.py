@@ -13,6 +13,7 @@ from nbhttp.result import Attempt, Redirect
 if TYPE_CHECKING:
     import httpx
 
+    from nbhttp._engines.base import Head
     from nbhttp._render.bundle import Shown
     from nbhttp.types import AuthTypes, CookieTypes, Unset
 
@@ -78,7 +79,7 @@ class DownloadResult(Displayed):
 
     __slots__ = (
         "__weakref__",
-        "_headers",
+        "_head",
         "_sha256",
         "attempts",
         "elapsed",
@@ -113,7 +114,7 @@ class DownloadResult(Displayed):
         exception: NbhttpError | None = None,
         attempts: Sequence[Attempt] = (),
         status_code: int | None = None,
-        headers: Sequence[tuple[bytes, bytes]] = (),
+        head: "Head | None" = None,
         redirects: Sequence[Redirect] = (),
     ) -> None:
         self.url = url
@@ -130,7 +131,7 @@ class DownloadResult(Displayed):
         self.attempts = tuple(attempts)
         self.status_code = status_code
         self.redirects = tuple(redirects)
-        self._headers = headers
+        self._head = head
         self._sha256 = sha256
 
     @property
@@ -177,7 +178,7 @@ class DownloadResult(Displayed):
         """The last answer's fields; empty when none came."""
         import httpx
 
-        return httpx.Headers(list(self._headers))
+        return httpx.Headers([] if self._head is None else list(self._head.headers))
 
     def raise_for_status(self) -> Self:
         """Return this result when it is a success.

@@ -21,13 +21,12 @@ async def test_what_waits_is_run_as_a_group_step_by_step():
         steps.append(f"sync {name}")
 
     together = Together()
-    async with anyio.create_task_group() as group:
-        async with anyio.create_task_group() as files:
-            for name in "abc":
-                files.start_soon(together.run, commit(name))
-            await anyio.wait_all_tasks_blocked()
-            group.start_soon(together.serve)
-        group.cancel_scope.cancel()
+    async with anyio.create_task_group() as files:
+        for name in "abc":
+            files.start_soon(together.run, commit(name))
+        await anyio.wait_all_tasks_blocked()
+        async with together.at_work():
+            pass
     assert [step.split()[0] for step in steps] == ["write"] * 3 + ["sync"] * 3
     assert len(set(steps)) == 6
 
@@ -45,13 +44,10 @@ async def test_one_that_fails_does_not_harm_the_others():
         raise OSError("no space left")
 
     together = Together()
-    async with anyio.create_task_group() as group:
-        group.start_soon(together.serve)
-        async with anyio.create_task_group() as files:
-            files.start_soon(together.run, good())
-            with pytest.raises(OSError, match="no space"):
-                await together.run(bad())
-        group.cancel_scope.cancel()
+    async with together.at_work(), anyio.create_task_group() as files:
+        files.start_soon(together.run, good())
+        with pytest.raises(OSError, match="no space"):
+            await together.run(bad())
     assert written == ["good"]
 
 
@@ -71,15 +67,16 @@ async def test_cancelling_waits_for_what_runs_and_drops_what_waits():
         done.append("waiting")
 
     together = Together()
-    async with anyio.create_task_group() as server:
-        server.start_soon(together.serve)
+    async with together.at_work():
         async with anyio.create_task_group() as files:
             files.start_soon(together.run, slow())
             await anyio.to_thread.run_sync(begun.wait, 30)
             files.start_soon(together.run, waiting())
             await anyio.wait_all_tasks_blocked()
             files.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await anyio.wait_all_tasks_blocked()  # both have heard of it
             go_on.set()
         assert done == ["slow"]
-        server.cancel_scope.cancel()
     assert done == ["slow"]
+    assert "nbhttp-commit" not in {thread.name for thread in threading.enumerate()}

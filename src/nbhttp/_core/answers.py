@@ -86,18 +86,15 @@ class Facts(NamedTuple):
 
 def read_facts(head: Head) -> Facts:
     """Read an answer's head."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in head.headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    headers = head.fields()
     length = headers.get("content-length", "").partition(",")[0]
-    codings = (c.strip().lower() for c in headers.get("content-encoding", "").split(","))
+    codings = [c.strip().lower() for c in headers.get("content-encoding", "").split(",")]
     return Facts(
         head.status,
         headers,
         Validators(headers.get("etag") or None, _settled_date(headers)),
         int(length) if length.isascii() and length.isdigit() else None,
-        tuple(c for c in codings if c not in {"", "identity"}),
+        tuple([c for c in codings if c not in {"", "identity"}]),
         parse_content_range(headers.get("content-range")),
     )
 

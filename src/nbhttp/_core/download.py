@@ -108,10 +108,10 @@ class _Download:
         self._receiver: Receiver
         if job.destination.file is None:
             ask = self._asker.ask_beside
-            self._file = FileReceiver(job, setting, self._tally, ask, self._report_start)
+            self._file = FileReceiver(job, setting, self._tally, ask)
             self._receiver = self._file
         else:
-            self._receiver = ObjectReceiver(job, self._tally, caller, self._report_start)
+            self._receiver = ObjectReceiver(job, self._tally, caller)
         self._existing: Existing | None = None  # until it is known to differ
         self._attempts: list[Attempt] = []
         self._reported_restarts = 0
@@ -384,6 +384,8 @@ class _Download:
         if ruling.reason:
             self._note_restart(ruling.reason)
         start = wanted[0] if wanted is not None and ruling.verdict is Verdict.PART else 0
+        await self._receiver.prepare(answer, ruling, start)
+        await self._report_start()
         await self._receiver.receive(answer, ruling, start)
 
     async def _is_there(self, answer: Answer) -> bool:
@@ -461,7 +463,7 @@ class _Download:
             exception=error,
             attempts=self._attempts,
             status_code=None if answer is None else answer.facts.status,
-            headers=[] if answer is None else answer.head.headers,
+            head=None if answer is None else answer.head,
             redirects=() if answer is None else answer.conversation.redirects,
         )
 

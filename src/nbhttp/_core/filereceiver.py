@@ -44,7 +44,6 @@ class FileReceiver:
         setting: What it has from its batch.
         tally: How the download stands.
         ask: Asks for a further part, beside the main answer.
-        started: Called when bytes are about to come.
     """
 
     def __init__(
@@ -53,14 +52,12 @@ class FileReceiver:
         setting: Setting,
         tally: Tally,
         ask: Ask,
-        started: Callable[[], Awaitable[None]],
     ) -> None:
         self._job = job
         self._manner = job.manner
         self._setting = setting
         self._tally = tally
         self._ask = ask
-        self._started = started
         self.may_resume = True
         self._part: Part | None = None
         self._sidecar: Sidecar | None = None
@@ -151,22 +148,26 @@ class FileReceiver:
 
     # Receiving
 
-    async def receive(self, answer: Answer, ruling: Ruling, start: int) -> None:
-        """Take an answer's body; see `Receiver.receive`."""
-        self._facts = facts = answer.facts
+    async def prepare(self, answer: Answer, ruling: Ruling, start: int) -> None:  # noqa: ARG002 - the protocol's
+        """Drop what is of another version, and refuse what cannot fit; see `Receiver.prepare`."""
+        self._facts = answer.facts
         self._tally.total = ruling.total
         if ruling.verdict is Verdict.WHOLE and self._sidecar is not None:
             self.drop()
-        is_small = (ruling.total or MIN_SPLIT_BYTES) < MIN_SPLIT_BYTES
-        if is_small and ruling.verdict is Verdict.WHOLE and not facts.codings:
+        self._coded = 0  # of what is not resumed more is no progress: it starts over each time
+        if not _is_small(answer, ruling):  # else writing it tells as soon
+            self._check_space(ruling.total)
+
+    async def receive(self, answer: Answer, ruling: Ruling, start: int) -> None:
+        """Take an answer's body; see `Receiver.receive`."""
+        facts = answer.facts
+        if _is_small(answer, ruling):
             await self._receive_small(answer)
             return
-        self._check_space(ruling.total)
         if facts.codings:
             await self._receive_coded(answer)
             return
         await self._open(facts, ruling)
-        await self._started()
         failure = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._keep_synced)
@@ -303,9 +304,7 @@ class FileReceiver:
 
     async def _receive_small(self, answer: Answer) -> None:
         """Take a small file in memory and write it at once; a break starts it over."""
-        await self._started()
         pieces = []
-        self._coded = 0
         async for piece in answer.pieces():
             pieces.append(piece)
             self._coded += len(piece)
@@ -325,11 +324,9 @@ class FileReceiver:
 
     async def _receive_coded(self, answer: Answer) -> None:
         """Decode while writing. What is counted comes over the network; it cannot be resumed."""
-        self._coded = 0  # it starts over each time, so more of it is no progress
         part = self._held
         sidecar = Sidecar(self._job.identity, Validators(), None, part.target.name)
         fd = await _in_thread(partial(part.open, sidecar, keep=False))
-        await self._started()
         sink = FileSink(fd)
         decoder = decoder_for(answer)
         assert decoder is not None  # noqa: S101 - it is coded
@@ -441,6 +438,12 @@ class FileReceiver:
         hasher, self._hash = self._hash, None
         if hasher is not None:
             hasher.stop()
+
+
+def _is_small(answer: Answer, ruling: Ruling) -> bool:
+    """Whether it brings a whole file that is not worth resuming."""
+    is_whole = ruling.verdict is Verdict.WHOLE and not answer.facts.codings
+    return is_whole and (ruling.total or MIN_SPLIT_BYTES) < MIN_SPLIT_BYTES
 
 
 def _of_content(facts: Facts) -> list[Checksum]:

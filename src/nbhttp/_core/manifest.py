@@ -10,7 +10,6 @@ import os
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +77,13 @@ class Manifest:
         name = self._entries.get(identity.hashed(self._salt), {}).get("name")
         return name if isinstance(name, str) and Path(name).name == name else None
 
-    def finished(self, identity: Identity, path: Path) -> dict[str, Any] | None:
-        """Return the entry of a file that was fetched and has not changed since; else None."""
+    def finished(self, identity: Identity, directory: Path, name: str) -> dict[str, Any] | None:
+        """Return the entry of a file that an earlier run fetched, unless it changed since."""
         entry = self._entries.get(identity.hashed(self._salt)) if self._entries else None
-        if entry is None or entry.get("status") != "ok" or entry.get("name") != path.name:
+        if entry is None or entry.get("status") != "ok" or entry.get("name") != name:
             return None
         try:
-            stat = path.stat()
+            stat = (directory / name).stat()
         except OSError:
             return None
         is_same = (entry.get("size"), entry.get("mtime")) == (stat.st_size, stat.st_mtime_ns)
@@ -109,9 +108,7 @@ class Manifest:
         """Append what was noted; in any thread, one at a time."""
         lines = []
         while self._notes:
-            entry = self._entry(**self._notes.popleft())
-            self._entries[entry["id"]] = entry
-            lines.append(_line(entry))
+            lines.append(_line(self._entry(**self._notes.popleft())))
         if not lines:
             return
         if self._fd is None:
@@ -141,11 +138,6 @@ class Manifest:
             with contextlib.suppress(OSError):
                 os.fsync(fd)
             os.close(fd)
-
-    @property
-    def names(self) -> Iterable[str]:
-        """The names that are taken."""
-        return [str(entry.get("name")) for entry in self._entries.values()]
 
 
 def _line(members: dict[str, Any]) -> str:

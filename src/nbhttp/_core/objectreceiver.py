@@ -26,14 +26,12 @@ class ObjectReceiver:
         job: What is wanted.
         tally: How the download stands.
         caller: Where the user's code runs.
-        started: Called when bytes are about to come.
     """
 
-    def __init__(self, job: Job, tally: Tally, caller: Caller, started: Any) -> None:
+    def __init__(self, job: Job, tally: Tally, caller: Caller) -> None:
         self._job = job
         self._tally = tally
         self._caller = caller
-        self._started = started
         self._file = job.destination.file
         self.may_resume = True
         self._origin: int | None = None
@@ -69,12 +67,14 @@ class ObjectReceiver:
             return rule(answer.facts)
         return rule(answer.facts, wanted, self._validators, self._tally.total)
 
-    async def receive(self, answer: Answer, ruling: Ruling, start: int) -> None:
-        """Take an answer's body; see `Receiver.receive`."""
+    async def prepare(self, answer: Answer, ruling: Ruling, start: int) -> None:
+        """Go to where the body is to be; see `Receiver.prepare`."""
         if start == 0:
             await self._begin(answer)
         self._tally.total = ruling.total
-        await self._started()
+
+    async def receive(self, answer: Answer, ruling: Ruling, start: int) -> None:  # noqa: ARG002 - the protocol's
+        """Take an answer's body; see `Receiver.receive`."""
         decoder = decoder_for(answer)
         held = bytearray()
         async for piece in answer.pieces():

@@ -339,6 +339,8 @@ class Part:
 
     def load(self, identity: Identity) -> Sidecar | None:
         """Return what an earlier run left for the same URL; None when there is nothing usable."""
+        if not os.access(self._sidecar, os.F_OK):  # quicker than to fail
+            return None
         found = _read_sidecar(self._sidecar)
         if found is None:
             return None

@@ -73,8 +73,16 @@ class Receiver(Protocol):
         """Decide what an answer means for what is there."""
         ...
 
+    async def prepare(self, answer: Answer, ruling: Ruling, start: int) -> None:
+        """Make ready for an answer's body, whose first byte is at `start` of the file.
+
+        Raises:
+            OSError: It cannot be written.
+            ChangedError: It is to start over, and cannot.
+        """
+
     async def receive(self, answer: Answer, ruling: Ruling, start: int) -> None:
-        """Take an answer's body and, once all is there, finish.
+        """Take the body of the answer that was prepared for and, once all is there, finish.
 
         Raises:
             RequestError: The answer broke; what came is kept.

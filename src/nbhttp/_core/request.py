@@ -200,7 +200,7 @@ class Defaults:
         self.config = config
         self.base_url = config.base_url
         if self.base_url:
-            urls.parse(self.base_url)  # refuse it now, not at the first request
+            urls.check_base(self.base_url)
         self.headers = httpx.Headers(
             [
                 (b"Accept", b"*/*"),

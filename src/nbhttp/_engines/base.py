@@ -145,6 +145,19 @@ class Head:
             self._headers = [(name, value.strip()) for name, _, value in split]
         return self._headers
 
+    def fields(self) -> dict[str, str]:
+        """Return the values by name in lower case; of repeated fields joined by ", "."""
+        if self._lines:
+            lines = self._lines[1:-1].decode("latin-1").split("\n")
+            pairs = [line.partition(":")[::2] for line in lines if line]
+        else:
+            pairs = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in self.headers]
+        fields: dict[str, str] = {}
+        for raw_name, raw_value in pairs:
+            name, value = raw_name.lower(), raw_value.strip()
+            fields[name] = f"{fields[name]}, {value}" if name in fields else value
+        return fields
+
     @property
     def field_count(self) -> int:
         """How many fields there are."""
