@@ -88,7 +88,10 @@ def test_base_url_joins_as_in_httpx(base: str, path: str) -> None:
     try:
         ours = join(base, path)
     except nbhttp.ConfigError:
-        assert path == "x:1"  # httpx builds it, and refuses it when it is sent
+        assert path == "//x"  # httpx drops the host that it names
+        return
+    if path == "x:1":  # httpx drops what stands before the colon
+        assert ours.text == f"{base.rstrip('/')}/x:1"
         return
     assert ours.text == str(expected)
     assert ours.target == expected.raw_path

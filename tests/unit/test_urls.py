@@ -2,6 +2,7 @@
 
 import re
 
+import httpx
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -59,3 +60,75 @@ def test_what_a_url_asks_for():
     assert parsed.host_field == b"h:8080"
     assert str(parsed.url) == parsed.text == "http://h:8080/a/b?c=d"
     assert re.fullmatch(r"[\x21-\x7e]+", parsed.text)
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("items:batch", "/v1/items:batch"),
+        ("./items:batch", "/v1/items:batch"),
+        ("/items:batch?x=a:b", "/v1/items:batch?x=a:b"),
+        ("a:b:c/d", "/v1/a:b:c/d"),
+        ("mailto:a@b", "/v1/mailto:a@b"),
+        ("users:42", "/v1/users:42"),
+        ("urn:isbn:123?full=1", "/v1/urn:isbn:123?full=1"),
+        ("10:20", "/v1/10:20"),
+    ],
+)
+def test_a_colon_in_the_first_segment_stays(url, target):
+    """Below a base URL all that does not begin with `scheme://` is a path, whole."""
+    assert urls.join("https://h/v1", url).target.decode() == target
+    assert urls.join("https://h/v1", httpx.URL(url)).target.decode() == target
+
+
+@pytest.mark.parametrize("url", ["http:/x", "https:x", "http:", "file:///etc/passwd", "//other/x"])
+def test_what_begins_as_an_absolute_url_is_no_path(url):
+    """It is refused: appending the rest of it would ask for something else."""
+    with pytest.raises(ConfigError):
+        urls.join("https://h/v1", url)
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("example.com", "did you mean 'https://example.com'?"),
+        ("http//example.com/x", "did you mean 'http://example.com/x'?"),
+        ("http;//example.com", "did you mean 'http://example.com'?"),
+        ("localhost:8000", "did you mean 'http://localhost:8000'?"),
+        ("//example.com/x", "did you mean 'https://example.com/x', or a path with one slash?"),
+        ("<http://example.com>", "begin with http:// or https://"),
+        ("http://{host}/x", "an f before the string fills {…} in"),
+        ("http://{host}:80/x", "an f before the string fills {…} in"),
+    ],
+)
+def test_a_refused_url_says_what_to_write(url, hint):
+    """The hint is the URL that was meant, or what is wrong with it."""
+    with pytest.raises(ConfigError) as caught:
+        urls.parse(url)
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    "url", ["example.com/?api_key=hunter2secret", "h:80/?api_key=hunter2secret"]
+)
+def test_a_refused_url_shows_no_credential(url):
+    """Neither does the URL that was meant."""
+    with pytest.raises(ConfigError) as caught:
+        urls.parse(url)
+    assert "hunter2secret" not in str(caught.value)
+    assert "hunter2secret" not in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("base", "hint"),
+    [
+        ("/v1", 'write base_url="https://host/path"'),
+        ("example.com", "did you mean 'https://example.com'?"),
+        ("https://h/v1?key=abc", "give it as params={…}"),
+    ],
+)
+def test_a_base_url_that_cannot_be_one_is_refused_at_once(base, hint):
+    """A query of a base URL would be dropped without a word."""
+    with pytest.raises(ConfigError) as caught:
+        urls.check_base(base)
+    assert caught.value.hint == hint

@@ -12,7 +12,7 @@ from nbhttp.redaction import redact_url
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["ParsedUrl", "default_port", "join", "merge_params", "parse"]
+__all__ = ["ParsedUrl", "check_base", "default_port", "join", "merge_params", "parse"]
 
 _PORTS = {"http": 80, "https": 443}
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
@@ -29,6 +29,11 @@ _PLAIN = re.compile(
 _RELATIVE = re.compile(r"/?\w[^:]*", re.ASCII)
 _MOST_PLAIN = 8192  # characters; longer ones are httpx's to judge
 _HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(?:[/?#]|$)")
+# What begins as an absolute URL does; "items:batch" does not: below a base URL it is a path.
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://|https?:|//", re.ASCII | re.IGNORECASE)
+_SCHEME_WITHOUT_COLON = re.compile(r"^(https?);?//+(?=[^/])", re.IGNORECASE)
+_SCHEME_INSIDE = re.compile(r"https?://", re.IGNORECASE)
+_BRACES = re.compile(r"[{}]")
 _NUMERIC_LABEL = re.compile(r"(?:^|\.)(?:0[xX][0-9a-fA-F]*|[0-9]+)\.?$")
 _DOTTED_QUAD = re.compile(r"^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$")
 
@@ -71,13 +76,30 @@ def base_text(base: Any) -> str:
     return str(base)
 
 
+def check_base(base: str) -> None:
+    """Check a `base_url` when it is given, not at the first request.
+
+    Raises:
+        ConfigError: As `parse`, or it has a query, which would be sent with no request.
+    """
+    if base.startswith("/") and not base.startswith("//"):
+        raise _refused(base, "it is only a path", 'write base_url="https://host/path"')
+    if parse(base).target.count(b"?"):
+        raise _refused(base, "a base_url has no query", "give it as params={…}")
+
+
 def _without_scheme(text: str) -> tuple[str, str]:
     """Say what is wrong with a relative URL where none can be, and what to do."""
     if not text.strip():
         return "it is empty", "write it as https://host/path"
     if text.startswith("/") and not text.startswith("//"):
         return "it is only a path", "give the client a base_url, or write https://host/path"
-    return "it has no scheme", f"did you mean 'https://{text.lstrip('/')}'?"
+    if _SCHEME_INSIDE.search(text):
+        return "something stands before its scheme", "begin with http:// or https://"
+    meant = redact_url(_SCHEME_WITHOUT_COLON.sub(r"\1://", text, count=1))
+    meant = meant if "://" in meant else f"https://{meant.lstrip('/')}"
+    of_path = ", or a path with one slash" if text.startswith("//") else ""
+    return "it has no scheme", f"did you mean {meant!r}{of_path}?"
 
 
 def default_port(scheme: str) -> int:
@@ -87,6 +109,9 @@ def default_port(scheme: str) -> int:
 
 def join(base: str, url: "httpx.URL | str") -> ParsedUrl:
     """Parse `url`, appended to `base` when it is relative (as httpx's `base_url` is).
+
+    Below a base URL "items:batch" is a path too. RFC 3986 section 4.2 has it written as
+    "./items:batch", since "items:" reads as a scheme; httpx would send "/batch".
 
     Raises:
         ConfigError: It is malformed, has no host, or another scheme than http and https.
@@ -122,9 +147,11 @@ def _root(base: str) -> str:
 
 
 def _append(base: str, text: str) -> ParsedUrl:
-    url = _make(text)
-    if not url.is_relative_url:
+    if _ABSOLUTE.match(text):
         return parse(text)
+    url = _make(text)
+    if url.scheme:
+        url = _make(f"./{text}")
     root = _make(base)
     path = root.raw_path.partition(b"?")[0].rstrip(b"/") + b"/" + url.raw_path.lstrip(b"/")
     return parse(str(root.copy_with(raw_path=path)))
@@ -161,7 +188,8 @@ def _parse(text: str) -> ParsedUrl:
         raise _refused(text, *_without_scheme(text))
     if scheme not in _PORTS:
         if _HOST_AND_PORT.match(text):
-            raise _refused(text, "it has no scheme", f"did you mean 'http://{text}'?")
+            meant = redact_url(f"http://{text}")
+            raise _refused(text, "it has no scheme", f"did you mean {meant!r}?")
         raise _refused(text, f"unknown scheme {scheme!r}", "only http:// and https:// exist here")
     host = url.raw_host.decode("ascii").lower()
     if not host:
@@ -225,6 +253,8 @@ def _check_host(text: str, host: str) -> None:
     labels = host.removesuffix(".").split(".")
     if "%" in host or len(host) > 253 or not all(0 < len(label) < 64 for label in labels):
         raise _refused(text, f"{host!r} is not a host name", "check its spelling")
+    if _BRACES.search(host):
+        raise _refused(text, f"{host!r} is not a host name", "an f before the string fills {…} in")
     # "0x7f.1" or "2130706433" would be resolved to 127.0.0.1 by some systems: two parsers would
     # see two hosts (WHATWG URL, "ends in a number").
     if _NUMERIC_LABEL.search(host) and not _DOTTED_QUAD.match(host):
