@@ -338,13 +338,12 @@ class RequestResult:
         if self._json is not UNSET:
             return self._json
         try:
-            value = self._parse()
-        except DecodeError:
+            self._json = loads(self._body)
+        except JsonError as exc:
             if isinstance(default, Unset):
-                raise
+                raise self._not_json(exc) from None
             return default
-        self._json = value
-        return value
+        return self._json
 
     def save(self, path: "str | os.PathLike[str]") -> "os.PathLike[str]":
         """Write the body to a file, atomically: the whole of it appears at once, or nothing.
@@ -513,17 +512,10 @@ class RequestResult:
             "credentials do not follow there; if they belong there, ask that URL"
         )
 
-    def _parse(self) -> Any:
-        if self._head is None:
-            raise DecodeError(
-                f"no answer to decode: {self.error}", method=self._method, url=self._url
-            ) from None  # `exception` has the long story
-        try:
-            return loads(self._body)
-        except JsonError as exc:
-            raise self._not_json(exc) from None
-
     def _not_json(self, exc: JsonError) -> DecodeError:
+        if self._head is None:  # `exception` has the long story
+            text = f"no answer to decode: {self.error}"
+            return DecodeError(text, method=self._method, url=self._url)
         from nbhttp._explain import opening
 
         self._hide_echoes()
