@@ -26,6 +26,37 @@ _PAUSE_FROM = 256 * 1024
 _SHAPE = bytes(0x30 if byte in b"-0123456789" else 0x20 for byte in range(256))
 _TOO_LONG = b"0" * 20
 _MAY_BE_LONG = b"0" * 4  # of 20 digits in a row every fifth byte is one
+_LIST = "list(…)"
+# By the first part of the type's module and its name, so that nothing has to be imported.
+_WRITE_INSTEAD = {
+    "builtins.set": _LIST,
+    "builtins.frozenset": _LIST,
+    "builtins.range": _LIST,
+    "builtins.generator": _LIST,
+    "builtins.map": _LIST,
+    "builtins.filter": _LIST,
+    "builtins.zip": _LIST,
+    "builtins.dict_keys": _LIST,
+    "builtins.dict_values": _LIST,
+    "collections.deque": _LIST,
+    "builtins.bytes": ".decode() for text, or send it as content=",
+    "builtins.bytearray": ".decode() for text, or send it as content=",
+    "decimal.Decimal": "float(…), or str(…) to keep every digit",
+    "fractions.Fraction": "float(…)",
+    "datetime.timedelta": ".total_seconds()",
+    "pathlib.PurePath": "str(…)",
+    "pandas.DataFrame": '.to_dict("records")',
+    "pandas.Series": ".to_list(), or .to_dict()",
+    "pandas.Index": ".to_list()",
+    "pandas.NAType": "None",
+    "pandas.NaTType": "None",
+    "numpy.datetime64": "None where there is no time",
+    "numpy.ndarray": ".tolist()",
+    "polars.DataFrame": ".to_dicts()",
+    "polars.Series": ".to_list()",
+    "nbhttp.RequestResult": ".json()",
+    "nbhttp.Secret": ".reveal(), which stays hidden in what is shown",
+}
 _BEFORE_A_NUMBER = b" \t\r\n,:["
 _NOT_ZERO = re.compile(b"[^0]")
 
@@ -179,7 +210,9 @@ def _dumps_exactly(value: Any) -> bytes:
         text = json.dumps(value, default=_plain, separators=(",", ":"))
     except TypeError:
         path, culprit = _find_culprit(value, "$", 0)
-        raise TypeError(f"{path} is {_article(culprit)}, which is not JSON") from None
+        raise TypeError(
+            f"{path} is {_article(culprit)}, which is not JSON{_instead(culprit)}"
+        ) from None
     except RecursionError:
         raise ValueError("the value is nested too deeply for JSON") from None
     except ValueError as exc:
@@ -202,7 +235,7 @@ def _plain(value: Any) -> Any:
         }
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, dt.date | dt.time):
+    if isinstance(value, dt.date | dt.time) and value == value:  # noqa: PLR0124 - pandas.NaT is not
         return value.isoformat()
     if isinstance(value, uuid.UUID):
         return str(value)
@@ -216,6 +249,9 @@ def _plain(value: Any) -> Any:
 def _plain_numpy(value: Any) -> Any:
     import numpy as np
 
+    is_time = isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "M"
+    if is_time and np.isnat(value).any():
+        raise TypeError("NaT is not JSON")
     if isinstance(value, np.datetime64):
         return str(value)
     if isinstance(value, np.ndarray | np.generic):
@@ -266,6 +302,15 @@ def _is_json(value: Any) -> bool:
     except (ValueError, RecursionError):
         return True  # wrong in another way
     return True
+
+
+def _instead(value: Any) -> str:
+    """Say what to write for a value that is not JSON; "" when nothing can be said."""
+    for kind in type(value).__mro__:
+        said = _WRITE_INSTEAD.get(f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}")
+        if said:
+            return f"; write {said}"
+    return ""
 
 
 def _article(value: Any) -> str:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbhttp._json import JsonError, dumps, has_long_integer, loads
+from nbhttp.secrets import Secret
 
 CORPUS = Path(__file__).parent.parent / "corpora" / "json_test_suite"
 
@@ -302,6 +304,31 @@ def test_what_is_not_json_is_named_with_its_place(value: Any, message: str) -> N
     """The TypeError says which part is at fault."""
     with pytest.raises(TypeError, match=message):
         dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "instead"),
+    [
+        ({1, 2}, "list(…)"),
+        ({}.keys(), "list(…)"),
+        (decimal.Decimal("1.5"), "float(…), or str(…) to keep every digit"),
+        (b"raw", ".decode() for text, or send it as content="),
+        (dt.timedelta(1), ".total_seconds()"),
+        (Path("a"), "str(…)"),
+        (pd.DataFrame({"a": [1]}), '.to_dict("records")'),
+        (pd.Series([1]), ".to_list(), or .to_dict()"),
+        (pd.NA, "None"),
+        (pd.NaT, "None"),
+        (np.datetime64("NaT"), "None where there is no time"),
+        (Secret("not-a-real-token"), ".reveal(), which stays hidden in what is shown"),
+    ],
+)
+def test_what_is_not_json_says_what_to_write(value: Any, instead: str) -> None:
+    """What an analyst puts into `json=` is refused with what to put there instead."""
+    with pytest.raises(TypeError) as caught:
+        dumps({"a": [value]})
+    assert str(caught.value).startswith("$.a[0] is a ")
+    assert str(caught.value).endswith(f", which is not JSON; write {instead}")
 
 
 def test_a_value_that_contains_itself_is_refused() -> None:
