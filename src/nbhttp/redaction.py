@@ -24,8 +24,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from functools import lru_cache
-from itertools import chain
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -200,36 +199,57 @@ _TOKENS = (
     (r"EAA", r"[A-Za-z0-9]{60,}"),
     (r"sc_|ext_|scauth_|authress_", r"[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][\w=+/.-]{40,}"),
 )
-# Tokens that are recognised by their form, not by a public prefix: (label, whole form).
+# Tokens that are recognised by their form, not by a public prefix: (label, beginning, rest).
 _FORMS = (
-    ("JWT", r"ey[A-Za-z0-9_]{15,}+\.ey[\w/-]{10,}+(?:\.[\w/-]*+)*+"),
-    ("eyJrIjoi", r"eyJrIjoi[A-Za-z0-9]{70,}"),
-    ("", r"[MNO][\w-]{22,25}\.[\w-]{6}\.[\w-]{27,38}"),
-    ("", r"[a-f0-9]{32}-us\d{1,2}(?![\w-])"),
-    ("", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?![\w-])"),
+    ("JWT", r"ey[A-Za-z0-9_]{15,}+\.ey", r"[\w/-]{10,}+(?:\.[\w/-]*+)*+"),
+    ("eyJrIjoi", r"eyJrIjoi", r"[A-Za-z0-9]{70,}"),
+    ("", r"[MNO][\w-]{22,25}\.[\w-]{6}\.", r"[\w-]{27,38}"),
+    ("", r"[a-f0-9]{32}-us", r"\d{1,2}(?![\w-])"),
+    ("", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk", r"(?![\w-])"),
 )
+# Before a token stands no letter or digit, or an escape that ends in one. The class comes first
+# in an expression: the search skips all else in C.
+_BOUNDARY = r"[\x00-/:-@\[-^`{-\x7f\u2018-\u203a]"
+_ESCAPE = r"[%\\](?:(?<=%)[0-9A-Fa-f]{2}|(?<=\\)[nrt])"
+_LONG_ENOUGH = r"(?=[0-9A-Za-z_.-]{12})"
+
+
+def _by_first_letter(*, whole: bool) -> dict[str, str]:
+    """Expressions for what follows the first letter of a token, or of its beginning alone."""
+    groups: dict[str, list[str]] = {}
+    for prefix, body in _TOKENS:
+        for start in [prefix] if "(" in prefix else prefix.split("|"):
+            groups.setdefault(start[0], []).append(start[1:] + body * whole)
+    return {first: f"(?:{'|'.join(rest)})" for first, rest in groups.items()}
+
+
+def _known(*, whole: bool) -> str:
+    # By first letter: each group costs one comparison when it does not apply.
+    tokens = [first + rest for first, rest in _by_first_letter(whole=whole).items()]
+    return "|".join(tokens + [start + rest * whole for _, start, rest in _FORMS])
 
 
 def _token_regex(boundary: str) -> re.Pattern[str]:
-    # Grouped by first letter: each group costs one comparison when it does not apply. The tail
-    # takes the rest of the word, so that a match never makes a new boundary.
-    groups: dict[str, list[str]] = {}
-    for prefix, body in _TOKENS:
-        for form in [prefix] if "(" in prefix else prefix.split("|"):
-            groups.setdefault(form[0], []).append(form[1:] + body)
-    tokens = [f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items()]
-    known = "|".join(tokens + [form for _, form in _FORMS])
+    # The tail takes the rest of the word, so that a match never makes a new boundary.
+    tail = r"[\w-]*+(?:=++(?![\w-]))?"
+    return re.compile(rf"{boundary}{_LONG_ENOUGH}(?:{_known(whole=True)}){tail}", re.ASCII)
+
+
+def _sign_regex() -> re.Pattern[str]:
+    """The boundary where a token may begin, by its first characters."""
+    # Two forms have no first letter, but a long word: so no date and no UUID is looked at twice.
+    letters = "".join(_by_first_letter(whole=False)) + "eMNO"
     return re.compile(
-        rf"{boundary}(?=[0-9A-Za-z_.-]{{12}})(?:{known})[\w-]*+(?:=++(?![\w-]))?", re.ASCII
+        rf"{_BOUNDARY}(?=[{letters}]|\w{{32}}){_LONG_ENOUGH}(?:{_known(whole=False)})", re.ASCII
     )
 
 
-# The boundary is a small class at the very beginning: the search skips all else in C.
-_TOKEN = _token_regex(r"[\x00-/:-@\[-^`{-\x7f\u2018-\u203a]")
-_TOKEN_AFTER_ESCAPE = _token_regex(r"[%\\](?:(?<=%)[0-9A-Fa-f]{2}|(?<=\\)[nrt])")
+_TOKEN = _token_regex(_BOUNDARY)
+_TOKEN_AFTER_ESCAPE = _token_regex(_ESCAPE)
+_SIGN = _sign_regex()
 # What a found token is called; asked only once one is found.
 _LABELS = re.compile("|".join(f"({prefix}){body}" for prefix, body in _TOKENS), re.ASCII)
-_FORM_LABELS = tuple((label, re.compile(form, re.ASCII)) for label, form in _FORMS)
+_FORM_LABELS = tuple((label, re.compile(start + rest, re.ASCII)) for label, start, rest in _FORMS)
 
 _PEM_MASK = "‹redacted PRIVATE KEY›"
 _PEM = re.compile(
@@ -246,16 +266,38 @@ _CREDENTIALS = r" {1,2})(?=[^\s\d‹]{0,200}[\d‹])[\w.~+/=-]{8,}"
 _BEARER = re.compile(r"([Bb]earer" + _CREDENTIALS)
 _BASIC = re.compile(r"([Bb]asic" + _CREDENTIALS)
 # (a substring without which the expression cannot match, the expression, the mask)
-_GUARDED = (
-    ("PRIVATE KEY", _PEM, _PEM_MASK),
+_PRIVATE_KEY = ("PRIVATE KEY", _PEM, _PEM_MASK)
+_CREDENTIALS_IN_PROSE = (
+    ("earer ", _BEARER, rf"\1{MASK}"),
+    ("asic ", _BASIC, rf"\1{MASK}"),
+)
+_WITHOUT_LONG_RUN = (_PRIVATE_KEY, *_CREDENTIALS_IN_PROSE)
+_WITH_LONG_RUN = (
+    _PRIVATE_KEY,
     ("hooks.slack.com", _SLACK_HOOK, rf"\1{MASK}"),
     ("/api/webhooks/", _DISCORD_HOOK, rf"\1{MASK}"),
     (":AA", _TELEGRAM, MASK),
     ("Q~", _AZURE, MASK),
     ("1//0", _GOOGLE_REFRESH, MASK),
-    ("earer ", _BEARER, rf"\1{MASK}"),
-    ("asic ", _BASIC, rf"\1{MASK}"),
+    *_CREDENTIALS_IN_PROSE,
 )
+# Every token begins a run of 12 and more of these, or stands in one behind `-`, `.` or `~`. To
+# find long runs costs a tenth of what the expressions cost, and much text has few or none.
+_RUN_BYTES = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.~-"
+_RUN_CLASSES = bytes(b" w"[byte in _RUN_BYTES] for byte in range(256))
+_SHORT = 256
+_LONG_RUN = re.compile(b" wwwwwwwwwwww" + b"w*")
+
+
+def _long_runs(padded: str) -> list[tuple[int, int]]:
+    """The spans of the long runs, each with the character before it.
+
+    Text that hardly consists of anything else, such as base64, is one span.
+    """
+    classes = padded.encode("latin-1", "replace").translate(_RUN_CLASSES)
+    if classes.count(b" ") * 16 < len(classes):
+        return [(0, len(padded))]
+    return [match.span() for match in _LONG_RUN.finditer(classes)]
 
 
 def _masked_token(match: re.Match[str]) -> str:
@@ -281,13 +323,31 @@ def _labelled(label: str) -> str:
 def _hide_shapes(text: str) -> str:
     if len(text) < 16:
         return text
-    text = _TOKEN.sub(_masked_token, "\n" + text)[1:]
-    if "%" in text or "\\" in text:
-        text = _TOKEN_AFTER_ESCAPE.sub(_masked_escaped_token, text)
-    for needed, pattern, mask in _GUARDED:
+    padded = "\n" + text  # a boundary before the first character
+    is_short = len(text) < _SHORT
+    runs = [] if is_short else _long_runs(padded)
+    if is_short or runs:
+        hidden = _TOKEN.sub(_masked_token, padded) if is_short else _hide_tokens(padded, runs)
+        if "%" in hidden or "\\" in hidden:
+            hidden = _TOKEN_AFTER_ESCAPE.sub(_masked_escaped_token, hidden)
+        text = hidden[1:]
+    for needed, pattern, mask in _WITH_LONG_RUN if is_short or runs else _WITHOUT_LONG_RUN:
         if needed in text:
             text = pattern.sub(mask, text)
     return text
+
+
+def _hide_tokens(padded: str, runs: list[tuple[int, int]]) -> str:
+    done = 0
+    out: list[str] = []
+    for start, end in runs:
+        at = max(start, done)
+        while sign := _SIGN.search(padded, at, end):
+            at = sign.start() + 1
+            if token := _TOKEN.match(padded, sign.start()):
+                out += (padded[done : token.start()], _masked_token(token))
+                done = at = token.end()
+    return "".join(out) + padded[done:] if out else padded
 
 
 def mask_of(value: str) -> str:
@@ -392,11 +452,12 @@ class _Needle:
 
 
 # Every name of kind DATA or ANYWHERE holds one of these; finding them is a search for plain text.
-_STEMS = _words(
-    """
-    token secret pass pwd auth cookie sess credential key srf signature symfony connect.sid
-    forwarded
-    """
+_STEMS = _words("secret pwd auth credential srf signature symfony connect.sid forwarded")
+# Those that share a rare part are found by it, at once. "key" alone is a parameter's name at
+# most, and common in JSON.
+_JOINED_STEMS = (
+    ("k", re.compile(r"k(?:en(?<=token)|ie(?<=cookie)|ey(?<![\"' ]key))")),
+    ("ss", re.compile(r"ss(?<=pass|sess)")),
 )
 # The names of kind PARAMETER are everyday words: sought only before an equals sign, which may be
 # percent-encoded once or more (`?next=https%3A%2F%2Fh%2F%3Fcode%3D…`). In lower-case text.
@@ -430,13 +491,28 @@ class _Rules:
         self.kind: Callable[[str], _Kind] = lru_cache(maxsize=4096)(
             lambda name: _classify(name, names)
         )
-        self.remembered: Callable[[str, bool], str] = lru_cache(maxsize=_REMEMBERED_TEXTS)(
-            lambda text, is_url: _redact_by(self, text, is_url)
+        self.text: Callable[[str], str] = lru_cache(maxsize=_REMEMBERED_TEXTS)(
+            partial(self.redact, is_url=False)
         )
-        self.remembered_field: Callable[[str, str], str] = lru_cache(maxsize=_REMEMBERED_TEXTS)(
-            lambda name, value: _redact_field_by(self, name, value)
+        self.url: Callable[[str], str] = lru_cache(maxsize=_REMEMBERED_TEXTS)(
+            partial(self.redact, is_url=True)
         )
+        self.fields: dict[tuple[str, str], tuple[str, str]] = {}
         self.stems = (*_STEMS, *sorted(map(_stem, names)))
+
+    def redact(self, text: str, *, is_url: bool) -> str:
+        if self.needles:
+            text = self.hide_values(text)
+        text = _hide_shapes(text)
+        if self.patterns:
+            text = self.hide_patterns(text)
+        if "@" in text or "%40" in text:
+            if is_url:
+                text = _BARE_USERINFO.sub(lambda match: f"{mask_of(match[1])}@", text)
+            text = _hide_userinfo(text)
+        if "=" in text or ":" in text or "%" in text or "(" in text:
+            text = _hide_named(text, self, is_url=is_url)
+        return text
 
     def hide_values(self, text: str) -> str:
         for needle in self.needles:
@@ -641,7 +717,10 @@ def redact_text(text: str) -> str:
     Args:
         text: Any text: prose, a URL, an HTTP message, JSON whole or cut off.
     """
-    return _redact(text, is_url=False)
+    rules = _rules
+    if len(text) > _REMEMBERED_CHARS:
+        return rules.redact(text, is_url=False)
+    return rules.text(text)
 
 
 def redact_repr(value: object) -> str:
@@ -662,44 +741,26 @@ def redact_url(url: str) -> str:
     Args:
         url: An absolute, relative or broken URL.
     """
-    return _redact(url, is_url=True)
-
-
-def _redact(text: str, *, is_url: bool) -> str:
     rules = _rules
-    if len(text) <= _REMEMBERED_CHARS:
-        return rules.remembered(text, is_url)
-    return _redact_by(rules, text, is_url)
-
-
-def _redact_by(rules: _Rules, text: str, is_url: bool) -> str:
-    if rules.needles:
-        text = rules.hide_values(text)
-    text = _hide_shapes(text)
-    if rules.patterns:
-        text = rules.hide_patterns(text)
-    if "@" in text or "%40" in text:
-        if is_url:
-            text = _BARE_USERINFO.sub(lambda match: f"{mask_of(match[1])}@", text)
-        text = _hide_userinfo(text)
-    if "=" in text or ":" in text or "%" in text or "(" in text:
-        text = _hide_named(text, rules, is_url=is_url)
-    return text
+    if len(url) > _REMEMBERED_CHARS:
+        return rules.redact(url, is_url=True)
+    return rules.url(url)
 
 
 # RFC 3986 section 3.2.1; a raw "@" in the password is an error that people make.
 _USERINFO = re.compile(r"//([^\s/?#\"<>\\]*)@")
+_USERINFO_BACKWARDS = re.compile(r"@[^\s/?#\"<>\\@]*//")  # "@" is rarer than "//"
 _BARE_USERINFO = re.compile(r"\A(?!mailto:)([^\s/?#:@]*+:[^\s/?#]*)@")  # the scheme was forgotten
 _ESCAPED_USERINFO = re.compile(r"\\/\\/([^\s/?#\"<>\\]*)@")
 _ENCODED_USERINFO = re.compile(r"(%2F%2F)(?:[^\s/?#&%]|%(?!2F|3F|23|26|40)..)*+%40", re.IGNORECASE)
 
 
 def _hide_userinfo(text: str) -> str:
-    if "//" in text:
+    if "//" in text and _USERINFO_BACKWARDS.search(text[::-1]):
         text = _USERINFO.sub(lambda match: f"//{mask_of(match[1])}@", text)
-    if "\\/\\/" in text:
+    if "\\" in text and "\\/\\/" in text:
         text = _ESCAPED_USERINFO.sub(lambda match: f"\\/\\/{mask_of(match[1])}@", text)
-    if "%40" in text:
+    if "%" in text and "%40" in text:
         text = _ENCODED_USERINFO.sub(rf"\1{MASK}%40", text)
     return text
 
@@ -757,6 +818,8 @@ _VALUE = {
 def _hide_named(text: str, rules: _Rules, *, is_url: bool) -> str:
     """Mask values by the name before them: `?a=v`, `a=v`, `A: v`, `"a": "v"`, `('a', 'v')`."""
     found = _separators(text, rules)
+    if not found:
+        return text
     done = 0
     out: list[str] = []
     for at in sorted(found):
@@ -765,36 +828,34 @@ def _hide_named(text: str, rules: _Rules, *, is_url: bool) -> str:
         for start, end, mask in _secrets_after(text, found[at], rules, is_url=is_url):
             out += (text[done:start], mask)
             done = end
-    if not out:
-        return text
-    out.append(text[done:])
-    return "".join(out)
+    return "".join(out) + text[done:] if out else text
 
 
 def _separators(text: str, rules: _Rules) -> dict[int, re.Match[str]]:
     """By position: what stands between a name that may be secret and its value."""
     # Lower-casing keeps every position, but for the one letter that becomes two.
-    low = text.replace("İ", "I").lower()
+    low = (text if text.isascii() else text.replace("İ", "I")).lower()
     found: dict[int, re.Match[str]] = {}
-    for stem in rules.stems:
-        if stem not in low:
-            continue
-        at = low.find(stem)
-        while at >= 0:
-            end = at + len(stem)
-            # "key" alone is a parameter's name at most, and common in JSON.
-            is_bare_key = stem == "key" and low[at - 1 : at] in _QUOTES_AND_SPACE
-            match = None if is_bare_key else _TO_SEPARATOR.match(text, end)
-            if match:
-                found[match.start(3)] = match
-            at = low.find(stem, end)
-    for equals in chain(
-        _EQUALS_AFTER_NAME.finditer(low) if "=" in low else (),
-        _ENCODED_EQUALS_AFTER_NAME.finditer(low) if "%" in low else (),
-    ):
-        if match := _TO_SEPARATOR.match(text, equals.start()):
+    for end in _name_ends(low, rules.stems):
+        if match := _TO_SEPARATOR.match(text, end):
             found[match.start(3)] = match
     return found
+
+
+def _name_ends(low: str, stems: tuple[str, ...]) -> list[int]:
+    """Where in lower-case text a name that may be secret ends, or its stem does."""
+    ends: list[int] = []
+    for part, joined in _JOINED_STEMS:
+        if part in low:
+            ends += [match.end() for match in joined.finditer(low)]
+    for stem in stems:
+        if stem in low:
+            ends += [match.end() for match in re.finditer(re.escape(stem), low)]
+    if "=" in low and _EQUALS_AFTER_NAME.search(low):
+        ends += [match.start() for match in _EQUALS_AFTER_NAME.finditer(low)]
+    if "%" in low:
+        ends += [match.start() for match in _ENCODED_EQUALS_AFTER_NAME.finditer(low)]
+    return ends
 
 
 def _secrets_after(text: str, separator: re.Match[str], rules: _Rules, *, is_url: bool) -> _Secrets:
@@ -830,7 +891,6 @@ def _secrets_after(text: str, separator: re.Match[str], rules: _Rules, *, is_url
     return _colon_secret(text, name_start, at, name)
 
 
-_QUOTES_AND_SPACE = frozenset(["'", '"', " "])
 _PAIR_STARTS = ("('", '("', "(b'", '(b"')
 
 
@@ -981,22 +1041,21 @@ def redact_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         headers: Pairs of name and value; their order and repetition stay.
     """
     rules = _rules
-    remembered = rules.remembered_field
-    return [
-        (
-            name,
-            remembered(name, value)
-            if len(value) <= _REMEMBERED_CHARS
-            else _redact_field_by(rules, name, value),
-        )
-        for name, value in headers
-    ]
+    known = rules.fields.get
+    fields = [(name, value) for name, value in headers]
+    return [known(field) or _redact_field(rules, field) for field in fields]
 
 
-def _redact_field_by(rules: _Rules, name: str, value: str) -> str:
+def _redact_field(rules: _Rules, field: tuple[str, str]) -> tuple[str, str]:
+    name, value = field
     if rules.kind(name) is not _Kind.NONE:
         value = _mask_field(name, value)
-    return _redact_by(rules, value, is_url=False)
+    redacted = name, rules.redact(value, is_url=False)
+    if len(field[1]) <= _REMEMBERED_CHARS:
+        if len(rules.fields) >= _REMEMBERED_TEXTS:
+            rules.fields.clear()
+        rules.fields[field] = redacted
+    return redacted
 
 
 def redact_json(value: Any) -> Any:
