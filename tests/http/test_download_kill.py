@@ -103,3 +103,63 @@ def test_a_killed_process_leaves_no_lock(engine: str, fault: FaultServer, tmp_pa
     timer.cancel()
     assert out.splitlines()[-1].startswith("done")
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+MANY = """
+import sys
+import nbhttp
+url, folder, engine, number, concurrency = sys.argv[1:6]
+def tell(event):
+    if isinstance(event, nbhttp._core.events.BatchProgress):
+        print(event.finished, flush=True)
+items = [(url.format(n), f"f{n}") for n in range(int(number))]
+result = nbhttp.HttpClient(engine=engine).download_many(
+    items, folder, concurrency=int(concurrency), progress=tell
+)
+assert result.success, result.failed[0].error
+print("done", sum(r.received for r in result), flush=True)
+"""
+
+
+def many(url: str, folder: Path, engine: str, number: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", MANY, url, str(folder), engine, str(number), "4"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_killed_batches_leave_whole_files_only(engine: str, fault: FaultServer, tmp_path: Path):
+    """Whatever has a final name is right at each kill; run again, the rest comes and no more."""
+    number, size = 120, 200_000
+    url = f"{fault.url}/file/s{{}}/{size}?delay=20"
+    for point in (1, number // 3, number // 2):
+        killed_at(many(url, tmp_path, engine, number), point)
+        there = [path for path in tmp_path.iterdir() if not path.suffix and path.name[0] == "f"]
+        for path in there:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            assert digest == fault.sha256(f"s{path.name[1:]}", size)
+        assert len(there) >= point
+    last = many(url, tmp_path, engine, number)
+    out, _ = last.communicate(timeout=60)
+    assert last.returncode == 0
+    assert int(out.splitlines()[-1].split()[1]) <= (number - len(there)) * size
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {f"f{n}" for n in range(number)} | {".nbhttp-manifest.jsonl"}
+    for n in range(number):
+        digest = hashlib.sha256((tmp_path / f"f{n}").read_bytes()).hexdigest()
+        assert digest == fault.sha256(f"s{n}", size)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_batch_and_a_single_download_to_one_path(engine: str, fault: FaultServer, tmp_path: Path):
+    """One waits for the other, also where the file is small; it was fetched once."""
+    size = 200_000
+    url = f"{fault.url}/file/s0/{size}?drip=20&step=4096"
+    processes = [
+        many(url, tmp_path, engine, 1),
+        child(url, tmp_path / "f0", engine, 1),
+        many(url, tmp_path, engine, 1),
+    ]
+    outs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert sorted(int(out.splitlines()[-1].split()[-1]) for out in outs) == [0, 0, size]
+    assert hashlib.sha256((tmp_path / "f0").read_bytes()).hexdigest() == fault.sha256("s0", size)

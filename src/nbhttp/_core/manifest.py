@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections import deque
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = ["DEFAULT_NAME", "Manifest"]
 
 DEFAULT_NAME = ".nbhttp-manifest.jsonl"
 _VERSION = 1
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class Manifest:
@@ -121,7 +123,7 @@ class Manifest:
             "id": identity.hashed(self._salt),
             "url": identity.shown,
             **facts,
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
+            "at": _utc(int(at)),
         }
 
     def _open(self) -> None:
@@ -140,8 +142,13 @@ class Manifest:
             os.close(fd)
 
 
+@lru_cache(maxsize=4)  # many files are done within one second
+def _utc(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+
+
 def _line(members: dict[str, Any]) -> str:
-    return json.dumps(members, ensure_ascii=True, separators=(",", ":")) + "\n"
+    return _ENCODER.encode(members) + "\n"
 
 
 def _object(line: str) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
@@ -532,6 +533,12 @@ def sync_directory(path: Path) -> None:
 _ATTRIBUTE = "user.nbhttp"
 
 
+@lru_cache(maxsize=1)
+def _record_salt() -> str:
+    """Return the salt of this process's records."""
+    return secrets.token_hex(16)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """Where a finished file came from; travels with it as an extended attribute.
@@ -552,10 +559,9 @@ def write_record(fd: int, identity: Identity, validators: Validators, size: int)
     """
     if not hasattr(os, "setxattr"):
         return
-    salt = secrets.token_hex(8)
     members = {
-        "salt": salt,
-        "id": identity.hashed(salt),
+        "salt": _record_salt(),
+        "id": identity.hashed(_record_salt()),
         "etag": validators.etag,
         "last_modified": validators.last_modified,
         "size": size,
