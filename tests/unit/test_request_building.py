@@ -1,6 +1,7 @@
 """From options to one checked request: what is merged, framed, refused and remembered."""
 
 import asyncio
+import enum
 import io
 
 import httpx
@@ -158,3 +159,44 @@ def test_an_opaque_body_passes_through_httpx_untouched() -> None:
     assert request.with_httpx(request.to_httpx()).body is source
     made = built("POST", content=iter([b"a", b"b"])).to_httpx()
     assert asyncio.run(made.aread()) == b"ab"
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Size(str, enum.Enum):  # noqa: UP042 - what an enum of text was before StrEnum
+    LARGE = "large"
+
+
+@pytest.mark.parametrize(
+    ("params", "target"),
+    [
+        ({"a": Colour.RED}, b"/p?a=red"),
+        ({"a": [Size.LARGE, Colour.RED]}, b"/p?a=large&a=red"),
+        ({"a": "ü".encode()}, b"/p?a=%C3%BC"),
+        ([("a", b"x")], b"/p?a=x"),
+        ("?a=1&b=2", b"/p?a=1&b=2"),
+    ],
+)
+def test_what_a_parameter_means(params, target: bytes) -> None:
+    """An enum is its value and bytes are text, in a query as in JSON; not what `str()` has."""
+    assert built(params=params).url.target == target
+
+
+def test_fields_of_a_form_that_are_bytes() -> None:
+    """Text is sent as text; other bytes only where there is a place for them, beside files."""
+    assert built("POST", data={"a": b"x", "b": Colour.RED}).body == b"a=x&b=red"
+    assert b"\r\n\r\n\xff\r\n" in b"".join(
+        built("POST", data={"a": b"\xff"}, files={"f": b"y"}).body
+    )
+    with pytest.raises(TypeError, match="data takes text for 'a', not bytes that are no UTF-8"):
+        built("POST", data={"a": b"\xff"})
+    with pytest.raises(TypeError, match="params takes text for 'a'"):
+        built(params={"a": b"\xff"})
+
+
+def test_extensions_have_to_be_a_mapping() -> None:
+    """Refused at the call, as every wrong argument is."""
+    with pytest.raises(TypeError, match="extensions takes a mapping, not int"):
+        built(extensions=5)

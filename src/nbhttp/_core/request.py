@@ -4,6 +4,7 @@ Everything that can be wrong about the user's input is refused here, before anyt
 """
 
 import copy
+import enum
 import re
 from collections.abc import (
     AsyncIterable,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Body", "Defaults", "Prepared", "build", "build_item", "bulk_items", "make_auth"]
 
 RawHeaders = list[tuple[bytes, bytes]]
+_MULTIPART = "data beside files"
 Body = bytes | Iterable[bytes] | AsyncIterable[bytes]
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
@@ -291,7 +293,7 @@ def build(defaults: Defaults, method: str, url: Any, options: Mapping[str, Any])
         cookies=cookies,
         jar=jar,
         body_start=_position(body),
-        extensions=options.get("extensions"),
+        extensions=_checked_extensions(options.get("extensions")),
         on_upload=_on_upload(options.get("on_upload_progress")),
         progress=options.get("progress") or False,
     )
@@ -385,6 +387,12 @@ def _checked_method(method: str) -> str:
     return method.upper()
 
 
+def _checked_extensions(extensions: Any) -> Mapping[str, Any] | None:
+    if extensions is not None and not isinstance(extensions, Mapping):
+        raise TypeError(f"extensions takes a mapping, not {type(extensions).__name__}")
+    return extensions
+
+
 def _with_params(defaults: Defaults, parsed: ParsedUrl, params: Any) -> ParsedUrl:
     if not params and not defaults.params:
         return parsed
@@ -397,7 +405,9 @@ def _with_params(defaults: Defaults, parsed: ParsedUrl, params: Any) -> ParsedUr
 
 
 def _revealed_params(params: Any, option: str = "params") -> Any:
-    if params is None or isinstance(params, str | bytes):
+    if isinstance(params, str):
+        return params.removeprefix("?")  # it begins the query and is none of it
+    if params is None or isinstance(params, bytes):
         return params
     if isinstance(params, Mapping):
         return {
@@ -416,13 +426,29 @@ def _revealed_params(params: Any, option: str = "params") -> Any:
 
 def _value(option: str, key: Any, value: Any) -> Any:
     """Return one value of a query or form, which is sent as `str()` has it."""
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+    if isinstance(value, enum.Enum):
+        value = value.value
+    if isinstance(value, bytes):
+        return _decoded(option, key, value)
+    if isinstance(value, Iterable) and not isinstance(value, str):
         # A dict, a set, a column of a table: their `str()` is nothing that a server expects.
         raise TypeError(
             f"{option} takes text, a number or a list of them for {key!r}, "
             f"not {type(value).__name__}"
         )
     return _revealed(value)
+
+
+def _decoded(option: str, key: Any, value: bytes) -> str | bytes:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        if option == _MULTIPART:
+            return value
+        raise TypeError(
+            f"{option} takes text for {key!r}, not bytes that are no UTF-8; "
+            "send them with content= or files="
+        ) from None
 
 
 def _revealed(value: Any) -> Any:
@@ -797,7 +823,7 @@ def _encode_form(data: Any, files: Any, boundary: dict[str, str]) -> tuple[RawHe
         request = httpx.Request(
             "POST",
             "http://body",
-            data=_revealed_params(data, "data"),
+            data=_revealed_params(data, "data" if files is None else _MULTIPART),
             files=_checked_files(files),
             headers=boundary,
         )
