@@ -5,8 +5,11 @@ Only messages are made of it: a name that does not exist stays an error, which s
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Never
 
 __all__ = [
+    "OnlyAsync",
+    "OnlySync",
     "advice",
     "attribute_error",
     "missing_name",
@@ -14,6 +17,7 @@ __all__ = [
     "of_module",
     "of_option",
     "of_result",
+    "of_setting",
     "unknown_option",
 ]
 
@@ -70,6 +74,10 @@ of_module: Mapping[str, str] = {
     "Timeout": "pass seconds, timeout=30, or an httpx.Timeout",
     "BasicAuth": "pass auth=(user, password), or nbhttp.basic(user, password)",
     "HTTPBasicAuth": "pass auth=(user, password), or nbhttp.basic(user, password)",
+    "fetch": "it is called get",
+    "Auth": "pass auth=(user, password), nbhttp.bearer(token), or an httpx.Auth",
+    "display": "it is nbhttp.options.display",
+    "paginate": "read page after page with get(); r.response.links has a Link field's URLs",
     "codes": "the numbers are in Python's http.HTTPStatus",
 }
 
@@ -82,6 +90,27 @@ of_client: Mapping[str, str] = {
     "mount": "pass mounts= when the client is made",
     "proxies": "pass proxy= when the client is made",
     "is_closed": "a client opens connections when they are needed, also after it was closed",
+}
+
+_POOL = "write max_connections= and keepalive_expiry="
+of_setting: Mapping[str, str] = {
+    "limits": _POOL,
+    "pool_size": _POOL,
+    "connector": _POOL,
+    "proxies": "write proxy=, or mounts= for one a scheme",
+    "allow_redirects": "it is called follow_redirects",
+    "token": "write auth=nbhttp.bearer(token)",
+    "bearer": "write auth=nbhttp.bearer(token)",
+    "api_key": 'write headers={"X-Api-Key": …} or params={…}, as the API has it',
+    "user_agent": 'write headers={"User-Agent": …}',
+    "username": "write auth=(user, password)",
+    "password": "write auth=(user, password)",
+    "hooks": "it is called event_hooks",
+    "app": "write transport=httpx.ASGITransport(app)",
+    "url": "it is called base_url",
+    "host": "it is called base_url",
+    "ssl": "it is called verify",
+    "concurrency": "it is an option of map(); max_connections= bounds a client",
 }
 
 _PROXY = "a client takes proxy=: HttpClient(proxy=…)"
@@ -106,6 +135,36 @@ of_option: Mapping[str, str] = {
 }
 
 
+class OnlyAsync:
+    """Has `with` say that this is async; a type checker knows without."""
+
+    if not TYPE_CHECKING:
+
+        def __enter__(self) -> Never:
+            raise TypeError(
+                f"{type(self).__name__} is async: write `async with`; "
+                "without await there is nbhttp.HttpClient"
+            )
+
+        def __exit__(self, *_: object) -> Never:
+            raise TypeError("write `async with`")
+
+
+class OnlySync:
+    """Has `async with` say that this needs no await; a type checker knows without."""
+
+    if not TYPE_CHECKING:
+
+        async def __aenter__(self) -> Never:
+            raise TypeError(
+                f"{type(self).__name__} needs no await: write `with`; "
+                "the async client is nbhttp.AsyncHttpClient"
+            )
+
+        async def __aexit__(self, *_: object) -> Never:
+            raise TypeError("write `with`")
+
+
 def advice(name: str, habits: Mapping[str, str], known: Collection[str]) -> str:
     """Say what to write instead of a name that does not exist; "" when nothing is near."""
     if name in habits:
@@ -119,17 +178,24 @@ def advice(name: str, habits: Mapping[str, str], known: Collection[str]) -> str:
     return f"did you mean {lower[near[0]]!r}?" if near else ""
 
 
-def unknown_option(names: Iterable[str], known: Collection[str], what: str) -> TypeError:
+def unknown_option(
+    names: Iterable[str],
+    known: Collection[str],
+    what: str,
+    habits: Mapping[str, str] | None = None,
+) -> TypeError:
     """Make the error of options that do not exist.
 
     Args:
         names: The options.
         known: Those that there are.
         what: What they were given to, as in "request".
+        habits: What to say of names from elsewhere; None for those of a request.
     """
+    habits = of_option if habits is None else habits
     given, there_are = sorted(names), sorted(known)
     listed = ", ".join(map(repr, given))
-    said = [text for name in given if (text := advice(name, of_option, there_are))]
+    said = [text for name in given if (text := advice(name, habits, there_are))]
     more = "; ".join(said) or f"there are: {', '.join(there_are)}"
     return TypeError(f"unknown {what} option {listed}; {more}")
 

@@ -15,6 +15,7 @@ from nbhttp._core.send import fetch
 from nbhttp._core.signatures import spells_out
 from nbhttp._core.state import ClientState
 from nbhttp._core.streamface import AsyncStreams
+from nbhttp._habits import OnlyAsync
 from nbhttp.bulk import BulkResult, Collected, map_bounded
 from nbhttp.download_batch import AsyncDownloadManyResult
 from nbhttp.downloads import (
@@ -62,7 +63,7 @@ def _watcher(request: Prepared) -> UploadWatcher | None:
     return as_display(request.progress, for_upload)
 
 
-class AsyncHttpClient(AsyncStreams):
+class AsyncHttpClient(AsyncStreams, OnlyAsync):
     """Sends HTTP requests and gives back what happened as values.
 
     One client may be used from any number of event loops (asyncio and trio), threads and cells at

@@ -6,7 +6,7 @@ import math
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbhttp.errors import ConfigError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from nbhttp.types import AuthTypes, CertTypes, EventHooks, TimeoutTypes, VerifyTypes
 
-__all__ = ["ClientConfig", "Limits", "PhaseLimits", "resolve_timeout"]
+__all__ = ["SETTING_NAMES", "ClientConfig", "Limits", "PhaseLimits", "resolve_timeout"]
 
 DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_MAX_CONNECTIONS = 100
@@ -142,6 +142,11 @@ class ClientConfig:
         _check_hooks(self.event_hooks)
         _check_transports(self)
         object.__setattr__(self, "limits", resolve_timeout(self.timeout))
+
+
+SETTING_NAMES = frozenset(
+    {*(one.name for one in fields(ClientConfig) if one.init), "cookies", "name"}
+)  # what a client takes
 
 
 def _check_count(name: str, value: int, *, least: int = 1) -> None:

@@ -20,6 +20,7 @@ from nbhttp._core.loopthread import outlet
 from nbhttp._core.request import build, bulk_items
 from nbhttp._core.signatures import spells_out
 from nbhttp._core.streamface import SyncStreams
+from nbhttp._habits import OnlySync
 from nbhttp.bulk import BulkResult, Collected
 from nbhttp.client import AsyncHttpClient
 from nbhttp.config import DEFAULT_CONCURRENCY
@@ -78,7 +79,7 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 
-class HttpClient(SyncStreams):
+class HttpClient(SyncStreams, OnlySync):
     """`AsyncHttpClient` for code without `await`: the same arguments, names and results.
 
     Works in a notebook cell (inside a running loop), a REPL, a script and from several threads at

@@ -1,5 +1,6 @@
 """What is said to someone who writes what requests, httpx or aiohttp would take."""
 
+import asyncio
 import copy
 import inspect
 import pickle
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 import nbhttp
+from nbhttp.config import SETTING_NAMES
 from nbhttp.result import RequestResult
 from nbhttp.types import RequestOptions
 
@@ -64,6 +66,7 @@ def test_protocols_that_a_result_has_not_stay_silent(result: RequestResult) -> N
         ("HTTPStatusError", "it is called StatusError"),
         ("AsyncHTTPClient", "did you mean 'AsyncHttpClient'?"),
         ("gett", "did you mean 'get'?"),
+        ("fetch", "it is called get"),
         ("Timeout", "timeout=30"),
         ("no_such_thing", "no attribute 'no_such_thing'"),
     ],
@@ -240,3 +243,65 @@ def test_saving_says_which_folder_is_missing(result: RequestResult, tmp_path: Pa
     with pytest.raises(IsADirectoryError, match="give the file a name"):
         result.save(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", [nbhttp.HttpClient, nbhttp.AsyncHttpClient])
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("header", "did you mean 'headers'?"),
+        ("max_conections", "did you mean 'max_connections'?"),
+        ("limits", "write max_connections= and keepalive_expiry="),
+        ("allow_redirects", "it is called follow_redirects"),
+        ("api_key", "headers={"),
+        ("whatever", "there are: auth, base_url, "),
+    ],
+)
+def test_a_client_says_how_a_setting_is_written(kind: Any, setting: str, said: str) -> None:
+    """A setting that does not exist is refused by the client's name, with what to write."""
+    with pytest.raises(TypeError) as caught:
+        kind("http://h", **{setting: 1})
+    assert str(caught.value).startswith(f"unknown {kind.__name__} option {setting!r}; ")
+    assert said in str(caught.value)
+
+
+def test_settings_are_what_a_client_takes() -> None:
+    """None is refused by mistake, help() shows them, and a subclass has its own."""
+    shown = inspect.signature(nbhttp.HttpClient).parameters
+    assert list(shown)[:4] == ["base_url", "timeout", "headers", "verify"]
+    assert set(shown) == SETTING_NAMES
+
+    class Ours(nbhttp.HttpClient):
+        def __init__(self, *, token: str) -> None:
+            super().__init__("http://h", headers={"X": token})
+
+    assert Ours(token="abc").headers["x"] == "abc"
+
+
+def test_with_and_for_say_what_is_async() -> None:
+    """Where `async` or a plain client was meant, the error says which."""
+    client, plain = nbhttp.AsyncHttpClient("http://h"), nbhttp.HttpClient("http://h")
+    with pytest.raises(TypeError, match="AsyncHttpClient is async: write `async with`"):
+        client.__enter__()
+    with pytest.raises(TypeError, match="LineStream is async: write `async for`; without await"):
+        list(client.lines("/x"))  # type: ignore[call-overload] # what is tested
+    with pytest.raises(TypeError, match="ByteStream is async: write `async with`"):
+        client.stream_request("GET", "/x").__enter__()
+
+    async def main() -> None:
+        with pytest.raises(TypeError, match="HttpClient needs no await: write `with`"):
+            async with plain:
+                pass
+        with pytest.raises(TypeError, match="SyncLineStream needs no await: write `with`"):
+            async with plain.lines("/x"):
+                pass
+
+    asyncio.run(main())
+
+
+def test_a_stream_that_was_closed_unread_says_so() -> None:
+    """Its repr does not promise that it may still be opened."""
+    stream = nbhttp.lines("http://h/x")
+    assert repr(stream).endswith("not opened yet>")
+    stream.close()
+    assert repr(stream).endswith("closed before it was opened>")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Never
 
+from nbhttp import _habits
 from nbhttp import config as defaults
 from nbhttp._core.state import ClientState
 from nbhttp._core.urls import base_text
-from nbhttp.config import ClientConfig
+from nbhttp.config import SETTING_NAMES, ClientConfig
 from nbhttp.types import (
     AuthTypes,
     CertTypes,
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = ["Client"]
-
-_SETTINGS = frozenset({*ClientConfig.__dataclass_fields__, "cookies", "name"})
 
 
 def _where_set(client: Client, name: str) -> str:
@@ -98,14 +98,24 @@ class Client:
         )
         self._state = ClientState(settings, cookies, name)
 
+    if not TYPE_CHECKING:  # it reads `__init__`
+
+        @wraps(__init__, assigned=())  # for who asks for the signature
+        def __new__(cls, *_: Any, **settings: Any) -> Any:
+            """Refuse settings that do not exist, and say how they are written here."""
+            unknown = settings.keys() - SETTING_NAMES
+            if unknown and cls.__init__ is Client.__init__:
+                raise _habits.unknown_option(
+                    unknown, SETTING_NAMES, cls.__name__, _habits.of_setting
+                )
+            return object.__new__(cls)
+
     if not TYPE_CHECKING:  # it would make every name an attribute
 
         def __getattr__(self, name: str) -> Any:
             """Say of a setting, or a name from requests or httpx, how it is written here."""
-            from nbhttp import _habits
-
             habits = _habits.of_client
-            if name in _SETTINGS:
+            if name in SETTING_NAMES:
                 habits = {name: _where_set(self, name)}
             raise _habits.attribute_error(
                 f"the {type(self).__name__}", name, habits, dir(type(self))
@@ -117,7 +127,7 @@ class Client:
         Raises:
             AttributeError: It is one.
         """
-        if name in _SETTINGS:
+        if name in SETTING_NAMES:
             raise AttributeError(f"{name} cannot be set; {_where_set(self, name)}")
         object.__setattr__(self, name, value)
 

@@ -25,7 +25,7 @@ from nbhttp._core.urls import ParsedUrl
 from nbhttp._credentials import remember
 from nbhttp._habits import unknown_option
 from nbhttp._json import dumps
-from nbhttp.config import ClientConfig, Limits, resolve_timeout
+from nbhttp.config import SETTING_NAMES, ClientConfig, Limits, resolve_timeout
 from nbhttp.errors import ConfigError, ProtocolError
 from nbhttp.redaction import MASK, is_credential_name, redact_repr
 from nbhttp.types import UNSET, Unset
@@ -368,7 +368,7 @@ def _plain(defaults: Defaults, method: str, parsed: ParsedUrl) -> Prepared:
 
 
 def _unknown_options(names: set[str]) -> TypeError:
-    of_client = sorted(name for name in names if name in ClientConfig.__dataclass_fields__)
+    of_client = sorted(name for name in names if name in SETTING_NAMES)
     if of_client:
         name = of_client[0]
         return TypeError(

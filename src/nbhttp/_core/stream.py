@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Never, Self, TypeVar
 
 from anyio.lowlevel import checkpoint
 
@@ -23,6 +23,7 @@ from nbhttp._core.request import Prepared, build
 from nbhttp._core.runtime import current_loop, time_limit
 from nbhttp._core.send import Conversation, announce
 from nbhttp._engines import decoding
+from nbhttp._habits import OnlyAsync
 from nbhttp.errors import (
     ConfigError,
     DecodeError,
@@ -214,7 +215,7 @@ class StreamCall:
             live.close_soon(self.aclose)
 
 
-class Stream(Generic[T]):
+class Stream(OnlyAsync, Generic[T]):
     """An answer that is read while it comes: an async iterator, opened when it is first read.
 
     Leaving the loop (by `break`, an exception or cancellation) closes the connection. As
@@ -295,7 +296,7 @@ class Stream(Generic[T]):
 
     def _progress(self) -> str:
         if self._call is None:
-            return "not opened yet"
+            return "closed before it was opened" if self._is_closed else "not opened yet"
         status = self.status_code
         how = "open" if not self._is_closed else "ended" if self._is_over else "closed"
         how = "failed" if self._exception is not None else how
@@ -383,6 +384,15 @@ class Stream(Generic[T]):
 
     def __aiter__(self) -> Iteration[T]:
         return Iteration(self)
+
+    if not TYPE_CHECKING:
+
+        def __iter__(self) -> Never:
+            """Say to `for` and `list` what to write."""
+            raise TypeError(
+                f"{type(self).__name__} is async: write `async for`; without await the same "
+                "methods of nbhttp.HttpClient give plain iterators"
+            )
 
     async def __anext__(self) -> T:
         while True:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from nbhttp._core.loopthread import outlet
+from nbhttp._habits import OnlySync
 
 if TYPE_CHECKING:
     import httpx
@@ -27,7 +28,7 @@ T = TypeVar("T")
 _END = object()
 
 
-class SyncStream(Generic[T]):
+class SyncStream(OnlySync, Generic[T]):
     """An answer that is read while it comes: an iterator, opened when it is first read.
 
     Leaving the loop (by `break`, an exception or an interrupt) closes the connection. As `with`,
