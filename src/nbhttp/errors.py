@@ -98,6 +98,13 @@ class NbhttpError(Exception):
         self.attempts: tuple[Attempt, ...] = tuple(attempts)
         self.hint = None if hint is None else redact_text(hint)
         super().__init__(self.message)
+        if self.hint and self.hint not in self.message:
+            self.add_note(f"hint: {self.hint}")  # a traceback ends with it
+
+    def add_note(self, note: str, /) -> None:
+        """Add a note, once."""
+        if note not in getattr(self, "__notes__", ()):
+            super().add_note(note)
 
     def __str__(self) -> str:
         return self.message

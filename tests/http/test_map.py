@@ -108,7 +108,7 @@ async def test_a_list_is_checked_before_anything_is_sent(fault, client):
     urls = [f"{fault.url}/echo"] * 20 + ["htp://typo"]
     with pytest.raises(nbhttp.ConfigError, match="htp") as caught:
         await client.map(urls)
-    assert "number 20 of 21" in caught.value.__notes__[0]
+    assert caught.value.__notes__ == ["it is requests[20], of 21; nothing was sent"]
     assert paths(fault) == []
 
 

@@ -3,6 +3,7 @@
 import builtins
 import copy
 import pickle
+import traceback
 
 import pytest
 
@@ -28,7 +29,16 @@ def test_each_error_pickles_and_copies(kind: type[errors.NbhttpError]) -> None:
         assert type(other) is kind
         assert str(other) == str(error)
         assert (other.method, other.url, other.hint) == (error.method, error.url, "do so")
-        assert other.__notes__ == ["a note"]
+        assert other.__notes__ == ["hint: do so", "a note"]
+
+
+def test_a_traceback_ends_with_the_hint() -> None:
+    """Once, and not where the message has it already."""
+    error = errors.ConfigError("no folder 'x'", hint="pass mkdir=True")
+    error.add_note("hint: pass mkdir=True")
+    assert traceback.format_exception_only(error)[1:] == ["hint: pass mkdir=True\n"]
+    said = errors.ConfigError("no folder 'x'; pass mkdir=True", hint="pass mkdir=True")
+    assert not hasattr(said, "__notes__")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,10 +5,11 @@ import enum
 import io
 
 import httpx
+import pandas as pd
 import pytest
 
 from nbhttp import redaction
-from nbhttp._core.request import Defaults, Prepared, build
+from nbhttp._core.request import Defaults, Prepared, build, bulk_items
 from nbhttp.config import ClientConfig, Limits, PhaseLimits
 from nbhttp.errors import ConfigError, ProtocolError
 
@@ -194,6 +195,21 @@ def test_fields_of_a_form_that_are_bytes() -> None:
         built("POST", data={"a": b"\xff"})
     with pytest.raises(TypeError, match="params takes text for 'a'"):
         built(params={"a": b"\xff"})
+
+
+@pytest.mark.parametrize(
+    ("requests", "said"),
+    [
+        (pd.DataFrame({"url": ["http://h/"]}), 'not a DataFrame; write map(df["url"])'),
+        ("http://h/", "not one str; use request()"),
+        ([["GET", "http://h/"]], "requests[0], of 1; nothing was sent; write (method, url"),
+    ],
+)
+def test_what_map_is_not_given(requests, said: str) -> None:
+    """A table would be taken for the names of its columns; a list is no request."""
+    with pytest.raises(TypeError) as caught:
+        bulk_items(Defaults(ClientConfig(), None), requests, 1)
+    assert said in "; ".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
 
 
 def test_extensions_have_to_be_a_mapping() -> None:

@@ -334,6 +334,11 @@ def bulk_items(defaults: Defaults, requests: Any, concurrency: int) -> Any:
         raise TypeError(
             f"map takes an iterable of requests, not one {type(requests).__name__}; use request()"
         )
+    if hasattr(requests, "columns"):  # it would give the names of its columns
+        raise TypeError(
+            f"map takes an iterable of requests, not a {type(requests).__name__}; "
+            'write map(df["url"]), or map(df.to_dict("records")) for columns url, params, …'
+        )
     if not isinstance(requests, list | tuple):
         return requests
     built = []
@@ -341,9 +346,15 @@ def bulk_items(defaults: Defaults, requests: Any, concurrency: int) -> Any:
         try:
             built.append(build_item(defaults, item))
         except (ConfigError, TypeError) as exc:
-            exc.add_note(f"it is request number {index} of {len(requests):,}; nothing was sent")
+            exc.add_note(
+                f"it is requests[{index}], of {len(requests):,}; nothing was sent{_as_tuple(item)}"
+            )
             raise
     return built
+
+
+def _as_tuple(item: Any) -> str:
+    return "; write (method, url, options) as a tuple" if isinstance(item, list) else ""
 
 
 def _plain(defaults: Defaults, method: str, parsed: ParsedUrl) -> Prepared:
