@@ -139,8 +139,8 @@ async def test_at_most_max_tasks_run_and_the_rest_wait_in_order() -> None:
         states = [manager.add_task(number, work, number).state for number in range(10)]
         await manager.wait(9)
     assert states == ["running"] * 3 + ["queued"] * 7
-    # Trio shuffles the tasks of one turn: only who waited is compared, in groups of three.
-    assert [sorted(begun[at : at + 3]) for at in (0, 3, 6)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    # Trio shuffles the tasks of one turn, of which there are three at most.
+    assert all(abs(place - number) < 3 for place, number in enumerate(begun))
     assert peak == 3
 
 
