@@ -13,18 +13,20 @@ A mask says nothing about the secret but its kind: ``‹redacted›``, or ``‹r
 the kind is public. The same value always gives the same mask, and a mask is never masked again.
 
 The module is the bottom layer: standard library only. Its state (registered values, added names
-and patterns) is one immutable snapshot, replaced under a lock, so readers need none. Each rule
+and patterns) is one snapshot, replaced under a lock, so readers need none. Each rule
 is guarded by a test that costs nanoseconds, and no expression can backtrack more than linearly.
 """
 
 import base64
 import html
 import re
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
@@ -138,7 +140,8 @@ def _classify(name: str, added: frozenset[str]) -> _Kind:
 # --- shapes of well-known tokens -----------------------------------------------------------
 
 # (prefix, body): the prefix is public and becomes the mask's label. Every token has at least 12
-# characters of [A-Za-z0-9_.-]; that run after a boundary is what the search looks for first.
+# characters of [A-Za-z0-9_.-] after a boundary, and 12 of [A-Za-z0-9_-] at its beginning or
+# after a dot: that run is what the search looks for first.
 _W = "[A-Za-z0-9]"
 _TOKENS = (
     (r"gh[pousr]_", rf"{_W}{{30,}}"),
@@ -161,7 +164,7 @@ _TOKENS = (
     (r"api_org_", rf"{_W}{{30,}}"),
     (r"npm_", rf"{_W}{{10,}}"),
     (r"pypi-", r"AgE[\w-]{40,}"),
-    (r"SG\.", r"[\w=-]{16,}\.?[\w=.-]{16,}"),
+    (r"SG\.", r"[\w-]{12}[\w=-]{4,}\.?[\w=.-]{16,}"),
     (r"sntry[su]_", r"[\w+/=]{40,}"),
     (r"shp(?:at|ca|pa|ss)_", r"[a-fA-F0-9]{32}"),
     (r"do[opr]_v1_", r"[a-f0-9]{64}"),
@@ -197,13 +200,16 @@ _TOKENS = (
     (r"AGE-SECRET-KEY-", r"1[A-Z0-9]{58}"),
     (r"pat", r"[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
     (r"EAA", r"[A-Za-z0-9]{60,}"),
-    (r"sc_|ext_|scauth_|authress_", r"[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][\w=+/.-]{40,}"),
+    (
+        r"sc_|ext_|scauth_|authress_",
+        r"[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][\w-]{8}[\w=+/.-]{32,}",
+    ),
 )
 # Tokens that are recognised by their form, not by a public prefix: (label, beginning, rest).
 _FORMS = (
-    ("JWT", r"ey[A-Za-z0-9_]{15,}+\.ey", r"[\w/-]{10,}+(?:\.[\w/-]*+)*+"),
+    ("JWT", r"ey[A-Za-z0-9_]{15}", r"[A-Za-z0-9_]*+\.ey[\w/-]{10,}+(?:\.[\w/-]*+)*+"),
     ("eyJrIjoi", r"eyJrIjoi", r"[A-Za-z0-9]{70,}"),
-    ("", r"[MNO][\w-]{22,25}\.[\w-]{6}\.", r"[\w-]{27,38}"),
+    ("", r"[MNO][\w-]{22}", r"[\w-]{0,3}\.[\w-]{6}\.[\w-]{27,38}"),
     ("", r"[a-f0-9]{32}-us", r"\d{1,2}(?![\w-])"),
     ("", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk", r"(?![\w-])"),
 )
@@ -238,12 +244,13 @@ def _token_regex(boundary: str) -> re.Pattern[str]:
 def _sign_regex() -> re.Pattern[str]:
     """The boundary where a token may begin, by its first characters."""
     # Two forms have no first letter, but a long word: so no date and no UUID is looked at twice.
-    letters = "".join(_by_first_letter(whole=False)) + "eMNO"
-    return re.compile(
-        rf"{_BOUNDARY}(?=[{letters}]|\w{{32}}){_LONG_ENOUGH}(?:{_known(whole=False)})", re.ASCII
-    )
+    letters = "".join(_by_first_letter(whole=False)) + "eMNO0"
+    known = rf"{_known(whole=False)}|(?<=:){_TELEGRAM_BODY}|(?<=//){_GOOGLE_BODY}"
+    return re.compile(rf"{_BOUNDARY}(?=[{letters}]|\w{{32}}){_LONG_ENOUGH}(?:{known})", re.ASCII)
 
 
+_TELEGRAM_BODY = r"AA[\w-]{32}"
+_GOOGLE_BODY = r"0[\w-]{30}"
 _TOKEN = _token_regex(_BOUNDARY)
 _TOKEN_AFTER_ESCAPE = _token_regex(_ESCAPE)
 _SIGN = _sign_regex()
@@ -258,35 +265,33 @@ _PEM = re.compile(
 )
 _SLACK_HOOK = re.compile(r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[\w+/-]{20,}")
 _DISCORD_HOOK = re.compile(r"(/api/webhooks/\d{10,20}/)[\w-]{40,}")
-_TELEGRAM = re.compile(r"(?<!\d)\d{8,10}:AA[\w-]{32,}")
+_TELEGRAM = re.compile(rf"(?<!\d)\d{{8,10}}:{_TELEGRAM_BODY}[\w-]*+", re.ASCII)
 _AZURE = re.compile(r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,}")
-_GOOGLE_REFRESH = re.compile(r"(?<!\w)1//0[\w-]{30,}")
+_GOOGLE_REFRESH = re.compile(rf"(?<!\w)1//{_GOOGLE_BODY}[\w-]*+", re.ASCII)
 # Words have no digit in them; but what stands before a mask is a part of the same secret.
 _CREDENTIALS = r" {1,2})(?=[^\s\d‹]{0,200}[\d‹])[\w.~+/=-]{8,}"
 _BEARER = re.compile(r"([Bb]earer" + _CREDENTIALS)
 _BASIC = re.compile(r"([Bb]asic" + _CREDENTIALS)
 # (a substring without which the expression cannot match, the expression, the mask)
-_PRIVATE_KEY = ("PRIVATE KEY", _PEM, _PEM_MASK)
-_CREDENTIALS_IN_PROSE = (
-    ("earer ", _BEARER, rf"\1{MASK}"),
-    ("asic ", _BASIC, rf"\1{MASK}"),
-)
-_WITHOUT_LONG_RUN = (_PRIVATE_KEY, *_CREDENTIALS_IN_PROSE)
-_WITH_LONG_RUN = (
-    _PRIVATE_KEY,
+_GUARDED: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    ("PRIVATE KEY", _PEM, _PEM_MASK),
     ("hooks.slack.com", _SLACK_HOOK, rf"\1{MASK}"),
     ("/api/webhooks/", _DISCORD_HOOK, rf"\1{MASK}"),
     (":AA", _TELEGRAM, MASK),
     ("Q~", _AZURE, MASK),
     ("1//0", _GOOGLE_REFRESH, MASK),
-    *_CREDENTIALS_IN_PROSE,
+    ("earer ", _BEARER, rf"\1{MASK}"),
+    ("asic ", _BASIC, rf"\1{MASK}"),
 )
-# Every token begins a run of 12 and more of these, or stands in one behind `-`, `.` or `~`. To
+# What has a sign, too, or a rare character that costs nothing to seek.
+_SIGNED = (_TELEGRAM, _AZURE, _GOOGLE_REFRESH)
+_WITHOUT_SIGN = tuple(rule for rule in _GUARDED if rule[1] not in _SIGNED)
+# Every token begins in a run of 12 and more of these, or before it where a dot comes first. To
 # find long runs costs a tenth of what the expressions cost, and much text has few or none.
-_RUN_BYTES = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.~-"
+_RUN_BYTES = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_~-"
 _RUN_CLASSES = bytes(b" w"[byte in _RUN_BYTES] for byte in range(256))
-_SHORT = 256
 _LONG_RUN = re.compile(b" wwwwwwwwwwww" + b"w*")
+_MOST_BEFORE_DOT = 50
 
 
 def _long_runs(padded: str) -> list[tuple[int, int]]:
@@ -323,31 +328,42 @@ def _labelled(label: str) -> str:
 def _hide_shapes(text: str) -> str:
     if len(text) < 16:
         return text
+    rules = _WITHOUT_SIGN
     padded = "\n" + text  # a boundary before the first character
-    is_short = len(text) < _SHORT
-    runs = [] if is_short else _long_runs(padded)
-    if is_short or runs:
-        hidden = _TOKEN.sub(_masked_token, padded) if is_short else _hide_tokens(padded, runs)
-        if "%" in hidden or "\\" in hidden:
-            hidden = _TOKEN_AFTER_ESCAPE.sub(_masked_escaped_token, hidden)
-        text = hidden[1:]
-    for needed, pattern, mask in _WITH_LONG_RUN if is_short or runs else _WITHOUT_LONG_RUN:
+    if runs := _long_runs(padded):
+        signs = _signs(padded, runs)
+        if signs:
+            text = _hide_tokens(padded, signs)[1:]
+        if "%" in text or "\\" in text:
+            text = _TOKEN_AFTER_ESCAPE.sub(_masked_escaped_token, text)
+        if signs or "~" in text:
+            rules = _GUARDED
+    for needed, pattern, mask in rules:
         if needed in text:
             text = pattern.sub(mask, text)
     return text
 
 
-def _hide_tokens(padded: str, runs: list[tuple[int, int]]) -> str:
+def _signs(padded: str, runs: list[tuple[int, int]]) -> list[int]:
+    """Every position where a token may begin, with the boundary before it."""
+    found: list[int] = []
+    at = 0
+    for start, end in runs:
+        at = max(at, start - _MOST_BEFORE_DOT) if padded[start] == "." else start
+        while sign := _SIGN.search(padded, at, end):
+            found.append(sign.start())
+            at = found[-1] + 1
+    return found
+
+
+def _hide_tokens(padded: str, signs: list[int]) -> str:
     done = 0
     out: list[str] = []
-    for start, end in runs:
-        at = max(start, done)
-        while sign := _SIGN.search(padded, at, end):
-            at = sign.start() + 1
-            if token := _TOKEN.match(padded, sign.start()):
-                out += (padded[done : token.start()], _masked_token(token))
-                done = at = token.end()
-    return "".join(out) + padded[done:] if out else padded
+    for sign in signs:
+        if sign >= done and (token := _TOKEN.match(padded, sign)):
+            out += (padded[done:sign], _masked_token(token))
+            done = token.end()
+    return "".join(out) + padded[done:]
 
 
 def mask_of(value: str) -> str:
@@ -424,18 +440,14 @@ def _anchor(value: str) -> str:
 class _Needle:
     """One registered value: how to find it, and its mask."""
 
-    __slots__ = ("anchors", "mask", "pattern", "shortest")
+    __slots__ = ("_cores", "_pattern", "anchors", "mask", "value")
 
     def __init__(self, value: str) -> None:
-        direct = "".join(map(_spellings, value))
-        if len(value) < _SHORTEST_ANYWHERE:  # "admin" is not hidden in "administrator"
-            direct = rf"(?<![A-Za-z0-9_]){direct}(?![A-Za-z0-9_])"
-        cores = _base64_cores(value)
-        sources = [_MASK_SOURCE, direct, *map(_base64_regex, sorted(cores))]
-        self.anchors = tuple(dict.fromkeys(map(_anchor, [value, *sorted(cores)])))
-        self.shortest = min(map(len, self.anchors))
-        self.pattern = re.compile("|".join(sources), re.ASCII)
+        self.value = value
+        self._cores = sorted(_base64_cores(value))
+        self.anchors = tuple(dict.fromkeys(map(_anchor, [value, *self._cores])))
         self.mask = mask_of(value)
+        self._pattern: re.Pattern[str] | None = None
 
     def hide(self, text: str) -> str:
         for anchor in self.anchors:
@@ -443,9 +455,107 @@ class _Needle:
                 return self.pattern.sub(self._masked, text)
         return text
 
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Compiled when it is first needed: most values appear nowhere."""
+        if self._pattern is None:
+            direct = "".join(map(_spellings, self.value))
+            if len(self.value) < _SHORTEST_ANYWHERE:  # "admin" is not hidden in "administrator"
+                direct = rf"(?<![A-Za-z0-9_]){direct}(?![A-Za-z0-9_])"
+            sources = [_MASK_SOURCE, direct, *map(_base64_regex, self._cores)]
+            self._pattern = re.compile("|".join(sources), re.ASCII)
+        return self._pattern
+
     def _masked(self, match: re.Match[str]) -> str:
         found = match[0]
         return found if _IS_MASK.fullmatch(found) else self.mask
+
+
+_FEW = 8
+_PIECE_CHARS = 4
+_LONG_ANCHOR = 12
+_STRIDE = _LONG_ANCHOR - _PIECE_CHARS + 1
+
+
+class _Needles:
+    """The registered values: which of them may be in a text.
+
+    A few are sought one after another. Many are looked up: wherever an anchor of 12 characters
+    stands in a text, one of the text's pieces of 4 that begin at each 9th position lies within
+    it. So ten thousand values cost what ten do, except those with a short anchor.
+
+    Changed under the lock; read without it: each change is one assignment, and `register` has
+    not returned before all of them.
+    """
+
+    def __init__(self) -> None:
+        self._all: dict[str, _Needle] = {}
+        self._few: tuple[_Needle, ...] = ()
+        self._few_anchors: tuple[str, ...] = ()
+        self._by_piece: dict[str, tuple[_Needle, ...]] = {}
+        self._with_short_anchor: tuple[_Needle, ...] = ()
+        self.shortest = sys.maxsize
+        """No shorter text holds any of them."""
+
+    def __contains__(self, value: str) -> bool:
+        return value in self._all
+
+    def add(self, value: str) -> None:
+        needle = _Needle(value)
+        if _has_short_anchor(needle):
+            self._with_short_anchor = (*self._with_short_anchor, needle)
+        else:
+            for piece in _pieces_of(needle):
+                self._by_piece[piece] = (*self._by_piece.get(piece, ()), needle)
+        self._all[value] = needle
+        self._note_few()
+
+    def remove(self, value: str) -> None:
+        needle = self._all.pop(value)
+        self._with_short_anchor = _without(self._with_short_anchor, needle)
+        for piece in () if _has_short_anchor(needle) else _pieces_of(needle):
+            if rest := _without(self._by_piece[piece], needle):
+                self._by_piece[piece] = rest
+            else:
+                del self._by_piece[piece]
+        self._note_few()
+
+    def _note_few(self) -> None:
+        few = self._all.values() if len(self._all) <= _FEW else ()
+        self._few_anchors = tuple({anchor for needle in few for anchor in needle.anchors})
+        self._few = _longest_first(few)
+        self.shortest = min(map(len, self._few_anchors), default=0 if self._all else sys.maxsize)
+
+    def hide(self, text: str) -> str:
+        for needle in self._may_be_in(text):
+            text = needle.hide(text)
+        return text
+
+    def _may_be_in(self, text: str) -> tuple[_Needle, ...]:
+        if self._few:
+            for anchor in self._few_anchors:
+                if anchor in text:
+                    return self._few
+            return ()
+        pieces = [text[i : i + _PIECE_CHARS] for i in range(0, len(text), _STRIDE)]
+        found = chain.from_iterable(filter(None, map(self._by_piece.get, pieces)))
+        return _longest_first({*self._with_short_anchor, *found})
+
+
+def _has_short_anchor(needle: _Needle) -> bool:
+    return min(map(len, needle.anchors)) < _LONG_ANCHOR
+
+
+def _pieces_of(needle: _Needle) -> set[str]:
+    return {anchor[i : i + _PIECE_CHARS] for anchor in needle.anchors for i in range(_STRIDE)}
+
+
+def _without(needles: tuple[_Needle, ...], needle: _Needle) -> tuple[_Needle, ...]:
+    return tuple(other for other in needles if other is not needle)
+
+
+def _longest_first(needles: Iterable[_Needle]) -> tuple[_Needle, ...]:
+    return tuple(sorted(needles, key=lambda needle: len(needle.value), reverse=True))
 
 
 # --- the rules in force --------------------------------------------------------------------
@@ -474,18 +584,19 @@ def _stem(name: str) -> str:
 # remembered goes with the snapshot: nothing older than the last registered value.
 _REMEMBERED_CHARS = 1024
 _REMEMBERED_TEXTS = 256
+_REMEMBERED_FIELDS = 1024
 
 
 class _Rules:
-    """An immutable snapshot of what is hidden, with its expressions compiled."""
+    """A snapshot of what is hidden, with its expressions compiled and what they gave."""
 
     def __init__(
         self,
-        needles: tuple[_Needle, ...] = (),
+        needles: _Needles | None = None,
         names: frozenset[str] = frozenset(),
         patterns: tuple[re.Pattern[str], ...] = (),
     ) -> None:
-        self.needles = needles
+        self.needles = _Needles() if needles is None else needles
         self.names = names
         self.patterns = patterns
         self.kind: Callable[[str], _Kind] = lru_cache(maxsize=4096)(
@@ -501,22 +612,17 @@ class _Rules:
         self.stems = (*_STEMS, *sorted(map(_stem, names)))
 
     def redact(self, text: str, *, is_url: bool) -> str:
-        if self.needles:
-            text = self.hide_values(text)
+        if len(text) >= self.needles.shortest:
+            text = self.needles.hide(text)
         text = _hide_shapes(text)
         if self.patterns:
             text = self.hide_patterns(text)
-        if "@" in text or "%40" in text:
+        if "@" in text or ("%" in text and "%40" in text):
             if is_url:
                 text = _BARE_USERINFO.sub(lambda match: f"{mask_of(match[1])}@", text)
             text = _hide_userinfo(text)
         if "=" in text or ":" in text or "%" in text or "(" in text:
             text = _hide_named(text, self, is_url=is_url)
-        return text
-
-    def hide_values(self, text: str) -> str:
-        for needle in self.needles:
-            text = needle.hide(text)
         return text
 
     def hide_patterns(self, text: str) -> str:
@@ -536,7 +642,6 @@ def _mask_match(match: re.Match[str]) -> str:
 
 _lock = threading.Lock()
 _values: Counter[str] = Counter()
-_needles: dict[str, _Needle] = {}
 _rules = _Rules()
 
 
@@ -547,7 +652,7 @@ def _replace_rules(
 ) -> None:
     global _rules  # noqa: PLW0603 - the one snapshot that readers take
     _rules = _Rules(
-        tuple(_needles[value] for value in sorted(_needles, key=len, reverse=True)),
+        _rules.needles,
         _rules.names if names is None else names,
         _rules.patterns if patterns is None else patterns,
     )
@@ -573,9 +678,9 @@ def register(value: str) -> None:
         return
     with _lock:
         _values[value] += 1
-        if value in _needles:
+        if value in _rules.needles:
             return
-        _needles[value] = _Needle(value)
+        _rules.needles.add(value)
         _replace_rules()
 
 
@@ -590,12 +695,13 @@ def unregister(value: str) -> None:
     """
     value = _checked_value(value)
     with _lock:
-        if value not in _needles:
+        if value not in _rules.needles:
             return
         _values[value] -= 1
         if _values[value] > 0:
             return
-        del _values[value], _needles[value]
+        del _values[value]
+        _rules.needles.remove(value)
         _replace_rules()
 
 
@@ -1052,7 +1158,7 @@ def _redact_field(rules: _Rules, field: tuple[str, str]) -> tuple[str, str]:
         value = _mask_field(name, value)
     redacted = name, rules.redact(value, is_url=False)
     if len(field[1]) <= _REMEMBERED_CHARS:
-        if len(rules.fields) >= _REMEMBERED_TEXTS:
+        if len(rules.fields) >= _REMEMBERED_FIELDS:
             rules.fields.clear()
         rules.fields[field] = redacted
     return redacted
@@ -1131,7 +1237,7 @@ def redact_body(data: bytes | str, content_type: str) -> str:
     text = data if isinstance(data, str) else _decode(data, content_type)
     essence = content_type.partition(";")[0].strip().lower()
     if essence == "application/x-www-form-urlencoded":
-        return "&".join(map(_redact_form_field, _rules.hide_values(text).split("&")))
+        return "&".join(map(_redact_form_field, _rules.needles.hide(text).split("&")))
     if essence.startswith("multipart/"):
         text = _PART.sub(_mask_part, text)
     elif essence in _SHEETS:

@@ -6,11 +6,12 @@ import html
 import json
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nbhttp import redaction
@@ -50,7 +51,6 @@ GHP = "ghp_" + "RKXe3zQHRQHxZBfzRDucWvULbuSXDQdNDlKS"
 def _clean_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test begins without registered values, added names and patterns."""
     monkeypatch.setattr(redaction, "_rules", redaction._Rules())
-    monkeypatch.setattr(redaction, "_needles", {})
     monkeypatch.setattr(redaction, "_values", type(redaction._values)())
 
 
@@ -670,3 +670,51 @@ def test_a_refused_value_is_shown_masked():
     assert redaction.redact_repr(given) == (
         "('GET', 'https://‹redacted›@h/', {'X-Api-Key': '‹redacted›'})"
     )
+
+
+# --- many registered values, tokens in long text
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    which=st.sampled_from(range(40)),
+    before=st.text("ab7-_ .=%", max_size=30),
+    after=st.text("ab7-_ .=%", max_size=30),
+    spell=st.sampled_from(
+        [str, quote, json.dumps, lambda value: base64.b64encode(f"ab:{value}".encode()).decode()]
+    ),
+)
+def test_each_of_many_values_is_found(
+    which: int, before: str, after: str, spell: Callable[[str], str]
+):
+    """Many values are looked up instead of sought, wherever in a text they stand."""
+    values = [f"{i:02}kQ7/vX{i:02}pLw9ZtRe4" for i in range(39)] + ["sh0rt+one"]
+    for value in values:
+        register(value)
+    try:
+        shown = redact_text(before + spell(values[which]) + after)
+    finally:
+        for value in values:
+            unregister(value)
+    assert MASK in shown
+    assert spell(values[which]) not in shown
+
+
+def test_a_value_of_many_shows_again():
+    """Taking one back leaves the others masked."""
+    values = [f"value-number-{i:02}-0123456789ab" for i in range(20)]
+    for value in values:
+        register(value)
+    for value in values[::2]:
+        unregister(value)
+    shown = redact_text(" ".join(values))
+    assert shown.split() == [value if i % 2 == 0 else MASK for i, value in enumerate(values)]
+
+
+@pytest.mark.parametrize("before", ["", "see it. ", "u9-", "1.", "%2F", "\\n", 'n: "', "é "])
+def test_tokens_are_masked_in_long_text_as_in_short(before: str):
+    """Long text is searched only where long words are: each known token begins in one."""
+    filler = "Lorem ipsum dolor sit amet. " * 20
+    for token in TOKENS:
+        in_short = redact_text(f"{before}{token} ")
+        assert redact_text(f"{filler}\n{before}{token} ") == f"{filler}\n{in_short}"

@@ -34,7 +34,6 @@ NAME = "NBHTTP_TEST_TOKEN"
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each test starts in an empty project, with nothing entered and nothing registered."""
     monkeypatch.setattr(redaction, "_rules", redaction._Rules())
-    monkeypatch.setattr(redaction, "_needles", {})
     monkeypatch.setattr(redaction, "_values", type(redaction._values)())
     monkeypatch.setattr(secrets, "_entered", {})
     monkeypatch.setitem(sys.modules, "keyring", None)
