@@ -11,7 +11,7 @@ _MAX_BODY = 256 * 1024  # an explanation is short; a megabyte of JSON is data
 
 _HINTS = {
     400: "the server did not understand the request: look at r.text",
-    401: "credentials are missing or wrong: pass auth= or an Authorization header",
+    401: "credentials are missing or wrong: give nbhttp.bearer(token) or (user, password) as auth",
     403: "the credentials do not allow this",
     404: "check the path; r.url is what was asked",
     405: "the resource does not take this method; see the Allow header",

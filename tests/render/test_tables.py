@@ -69,6 +69,12 @@ def test_no_records_says_where_they_are(path: str, message: str) -> None:
         result.table(path)
 
 
+def test_an_object_without_records_is_shown_as_a_tree() -> None:
+    """What to write instead stands in the message."""
+    with pytest.raises(ConfigError, match=r"is object, 1 key; r\.tree\(\) shows it$"):
+        answer(dumped({"id": 1})).table()
+
+
 def test_text_has_no_table() -> None:
     """A body that holds no records of any kind is a DecodeError."""
     with pytest.raises(DecodeError):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbhttp._explain import clip, explain, opening, status_hint
+from nbhttp.redaction import redact_text
 
 JSON = "application/json"
 
@@ -94,6 +95,13 @@ def test_hints() -> None:
     assert "after 7 s" in (status_hint(429, "7") or "")
     assert "at Wed" in (status_hint(503, "Wed, 21 Oct 2015 07:28:00 GMT") or "")
     assert status_hint(418) is None
+
+
+@pytest.mark.parametrize("status", range(400, 600))
+def test_no_hint_is_taken_for_a_secret(status: int) -> None:
+    """The redactor, which every shown text passes, leaves it as it is."""
+    hint = status_hint(status) or ""
+    assert redact_text(hint) == hint
 
 
 def test_what_repeats_the_status_is_left_out():

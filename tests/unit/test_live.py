@@ -104,6 +104,16 @@ def test_what_to_show_can_be_given() -> None:
     assert "odd" in seen([1, 2, 3], lambda n: {"odd": n} if n % 2 else None)
 
 
+def test_a_summary_of_lines_begins_with_a_whole_one() -> None:
+    """What is left out is lines, not half of one."""
+    watched = Watched(None, "lines")  # type: ignore[arg-type]
+    for number in range(300):
+        watched.take(f"line {number:03}, of many")
+    shown = [line.strip() for line in text(watched.moment()).splitlines() if "of many" in line]
+    assert shown[-1] == "line 299, of many"
+    assert all(line.startswith("line ") for line in shown)
+
+
 def test_a_summary_is_bounded() -> None:
     """Megabytes of text and long records fit the limits; what is left out is counted."""
     watched = Watched(None, "text")

@@ -104,6 +104,13 @@ def test_what_was_given_as_a_credential_is_masked_everywhere() -> None:
     assert redaction.redact_text("a dark theme") == "a dark theme"
 
 
+def test_a_mask_is_refused_with_what_to_write() -> None:
+    """The advice is not taken for a secret itself."""
+    with pytest.raises(ConfigError) as caught:
+        built(headers={"Authorization": f"Bearer {redaction.MASK}"})
+    assert "give nbhttp.bearer(secret) as auth" in str(caught.value)
+
+
 def test_limits() -> None:
     """Seconds are a total, an httpx.Timeout are phases, None is no limit, infinity neither."""
     assert built(timeout=2).limits == Limits(total=2.0)

@@ -472,7 +472,7 @@ def _revealed(value: Any) -> Any:
         if MASK in value:
             raise ConfigError(
                 f"{value!r} holds a mask where a secret was meant: formatting a Secret never "
-                "shows it; write 'Bearer ' + secret, or auth=nbhttp.bearer(secret)"
+                "shows it; write 'Bearer ' + secret, or give nbhttp.bearer(secret) as auth"
             )
         return value
     return value.reveal() if hasattr(value, "reveal") else value
@@ -707,8 +707,9 @@ def make_auth(auth: Any) -> "httpx.Auth | None":
         return auth
     if isinstance(auth, tuple) and len(auth) == 2:
         user, password = (_as_text(_revealed(part)) for part in auth)
-        remember(password)
-        return httpx.BasicAuth(user, password)
+        scheme = httpx.BasicAuth(user, password)
+        remember(password, owner=scheme)
+        return scheme
     if callable(auth):
         return _FunctionAuth.make(auth)
     hint = "; for a token write auth=nbhttp.bearer(token)" if isinstance(auth, str) else ""

@@ -140,7 +140,8 @@ def table_of(result: "RequestResult", path: Path, rows: int | None) -> TablePart
         steps, value = _only_records(value)
     if not isinstance(value, list) or not all(type(row) is dict for row in value):
         raise ConfigError(
-            f"{_place(steps)} is no list of objects: it is {kind_of(value)}{_elsewhere(document)}"
+            f"{_place(steps)} is no list of objects: it is {kind_of(value)}"
+            f"{_elsewhere(document) or '; r.tree() shows it'}"
         )
     return TablePart(Records.of(value, steps), _place(steps), rows)
 

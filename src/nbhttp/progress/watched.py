@@ -104,6 +104,8 @@ class Moment:
     def _tail(self, limits: Limits) -> Lines:
         text = redact_text(self.text[-4 * limits.characters :])
         text = text[-limits.characters :]
+        if self.is_lines and len(text) < self.text_size:  # the first one is half of a line
+            text = text.partition("\n")[2] or text
         lines = text.removesuffix("\n").split("\n")[-limits.lines :]
         left_out = self.text_size - sum(map(len, lines)) - len(lines)
         more = f"{count(left_out, 'character')} before that" if left_out > 2 else ""
