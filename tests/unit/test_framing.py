@@ -251,3 +251,12 @@ def test_the_short_way_through_a_head_agrees_with_the_long_one(data):
         head, end = matched
         assert end == find_head_end(raw)
         assert head == parse_head(raw[:end])
+
+
+def test_fields_are_the_same_split_or_not():
+    """Names in lower case, repeated fields joined, whether the lines were split before or not."""
+    lines = b'\nETag:  "1" \nVary: a\nX-Odd: a:b\xe9\nvary: b\n'
+    expected = {"etag": '"1"', "vary": "a, b", "x-odd": "a:b\xe9"}
+    whole = Head(200, b"", "HTTP/1.1", lines)
+    assert whole.fields() == expected
+    assert Head(200, b"", "HTTP/1.1", whole.headers).fields() == expected

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbhttp import ConfigError
@@ -61,6 +61,7 @@ def test_a_torn_last_line_is_ignored(tmp_path: Path):
         assert found.done.spans == ((0, 10),)
 
 
+@settings(deadline=None)  # it writes files
 @given(st.binary(max_size=200))
 def test_any_sidecar_is_read_or_ignored(noise: bytes):
     """What is no sidecar of ours resumes nothing, and raises nothing."""
@@ -284,3 +285,34 @@ def test_bad_destinations_are_refused(tmp_path: Path):
         resolve(text)
     with (tmp_path / "file").open("rb") as binary, pytest.raises(ConfigError, match="writing"):
         resolve(binary)
+
+
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        ("https://user:pw@h.example/f?v=1#part", True),
+        ("https://h.example/f?v=1&api%5Fkey=x", True),
+        ("https://h.example/f?api_key=x&v=1", True),
+        ("https://h.example/f?v=2", False),
+        ("https://h.example/g?v=1", False),
+        ("http://h.example/f?v=1", False),
+    ],
+)
+def test_what_counts_of_a_url(url: str, same: bool):
+    """Not its credentials, however they are written, and not its fragment."""
+    identity = Identity("https://h.example/f?v=1")
+    assert (Identity(url).hashed("00ff") == identity.hashed("00ff")) is same
+
+
+def test_a_small_file_is_written_from_its_pieces(tmp_path: Path):
+    """In their order, over what a killed run left, without a sidecar."""
+    (tmp_path / "f.part").write_bytes(b"left by a killed run")
+    part = Part(tmp_path / "f")
+    assert part.try_lock()
+    part.write_whole([b"one ", b"", b"two"])
+    part.seal(7, identity=HERE, validators=V1)
+    part.settle()
+    part.name()
+    part.unlock()
+    assert (tmp_path / "f").read_bytes() == b"one two"
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]

@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from nbhttp._core.answers import Facts, Ruling, StartOverError, Verdict, http_date, rule
 from nbhttp._core.asking import Answer
-from nbhttp._core.committing import Commit
+from nbhttp._core.committing import Commit, ThreadCommitter
 from nbhttp._core.crew import LEAST_BYTES, Crew
 from nbhttp._core.digests import Checksum, Hashes, stated_digests
 from nbhttp._core.download_job import Job, Setting
@@ -389,8 +389,10 @@ class FileReceiver:
     ) -> None:
         """Give the file its name, in a thread, after `write`."""
         part = self._held
+        # The sync of a large file would hold up all the small ones of its group.
+        committer = ThreadCommitter() if write is None else self._setting.committer
         try:
-            await self._setting.committer.run(self._commit(part, size, validators, write))
+            await committer.run(self._commit(part, size, validators, write))
         except FileExistsError as exc:
             raise exists_error(part, "appeared while this was being fetched") from exc
         self._tally.size = self._tally.total = size
