@@ -243,10 +243,11 @@ def test_without_a_terminal_the_error_says_where_was_looked(tmp_path: Path):
         timeout=60,
         cwd=tmp_path,
     )
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("nbhttp.errors.ConfigError: no secret")
+    message, hint = done.stderr.strip().splitlines()[-2:]
+    assert message.startswith("nbhttp.errors.ConfigError: no secret")
     for place in ("the environment", str(tmp_path), "the keyring", "cannot ask"):
-        assert place in last
+        assert place in message
+    assert hint.startswith("hint: Set the environment variable")
 
 
 def read_until(terminal: int, ending: bytes) -> bytes:
