@@ -274,7 +274,6 @@ _BEARER = re.compile(r"([Bb]earer" + _CREDENTIALS)
 _BASIC = re.compile(r"([Bb]asic" + _CREDENTIALS)
 # (a substring without which the expression cannot match, the expression, the mask)
 _GUARDED: tuple[tuple[str, re.Pattern[str], str], ...] = (
-    ("PRIVATE KEY", _PEM, _PEM_MASK),
     ("hooks.slack.com", _SLACK_HOOK, rf"\1{MASK}"),
     ("/api/webhooks/", _DISCORD_HOOK, rf"\1{MASK}"),
     (":AA", _TELEGRAM, MASK),
@@ -328,6 +327,8 @@ def _labelled(label: str) -> str:
 def _hide_shapes(text: str) -> str:
     if len(text) < 16:
         return text
+    if "PRIVATE KEY" in text:  # first: its dashes would lengthen a token that stands before it
+        text = _PEM.sub(_PEM_MASK, text)
     rules = _WITHOUT_SIGN
     padded = "\n" + text  # a boundary before the first character
     if runs := _long_runs(padded):
