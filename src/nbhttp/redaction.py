@@ -485,14 +485,14 @@ class _Needles:
     stands in a text, one of the text's pieces of 4 that begin at each 9th position lies within
     it. So ten thousand values cost what ten do, except those with a short anchor.
 
-    Changed under the lock; read without it: each change is one assignment, and `register` has
-    not returned before all of them.
+    Changed under the lock; read without it. After each single assignment every value is found
+    that was registered before and stays: what is read together is assigned together.
     """
 
     def __init__(self) -> None:
         self._all: dict[str, _Needle] = {}
-        self._few: tuple[_Needle, ...] = ()
-        self._few_anchors: tuple[str, ...] = ()
+        self._few: tuple[tuple[str, ...], tuple[_Needle, ...]] | None = ((), ())
+        """Their anchors, and they themselves; None when they are many."""
         self._by_piece: dict[str, tuple[_Needle, ...]] = {}
         self._with_short_anchor: tuple[_Needle, ...] = ()
         self.shortest = sys.maxsize
@@ -522,10 +522,14 @@ class _Needles:
         self._note_few()
 
     def _note_few(self) -> None:
-        few = self._all.values() if len(self._all) <= _FEW else ()
-        self._few_anchors = tuple({anchor for needle in few for anchor in needle.anchors})
-        self._few = _longest_first(few)
-        self.shortest = min(map(len, self._few_anchors), default=0 if self._all else sys.maxsize)
+        if len(self._all) > _FEW:
+            self.shortest = 0
+            self._few = None
+            return
+        few = self._all.values()
+        anchors = tuple({anchor for needle in few for anchor in needle.anchors})
+        self._few = anchors, _longest_first(few)
+        self.shortest = min(map(len, anchors), default=sys.maxsize)
 
     def hide(self, text: str) -> str:
         for needle in self._may_be_in(text):
@@ -533,10 +537,12 @@ class _Needles:
         return text
 
     def _may_be_in(self, text: str) -> tuple[_Needle, ...]:
-        if self._few:
-            for anchor in self._few_anchors:
+        few = self._few
+        if few is not None:
+            anchors, needles = few
+            for anchor in anchors:
                 if anchor in text:
-                    return self._few
+                    return needles
             return ()
         pieces = [text[i : i + _PIECE_CHARS] for i in range(0, len(text), _STRIDE)]
         found = chain.from_iterable(filter(None, map(self._by_piece.get, pieces)))

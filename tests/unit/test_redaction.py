@@ -415,6 +415,31 @@ def test_unregistered_values_show_again():
     assert redact_text("a   b") == "a   b"
 
 
+def test_a_registered_value_is_found_at_every_moment():
+    """Other threads read while values come and go: after no assignment is one left out."""
+    kept = "the-registered-value-0123456789"
+    checked, is_registered = 0, False
+
+    class Watched(redaction._Needles):
+        def __setattr__(self, name: str, value: object) -> None:
+            nonlocal checked
+            super().__setattr__(name, value)
+            if is_registered:
+                checked += 1
+                assert len(kept) >= self.shortest, name
+                assert kept not in self.hide(f"x {kept} y"), name
+
+    needles = Watched()
+    needles.add(kept)
+    is_registered = True
+    others = [f"another-value-{n}-qwertyuiopasdf" for n in range(12)]
+    for value in [*others, "short-ab"]:
+        needles.add(value)
+    for value in others:
+        needles.remove(value)
+    assert checked > 50
+
+
 def test_registering_what_is_not_text_is_refused():
     """Bytes or a number are a mistake that would hide nothing."""
     for wrong in (b"hunter2-hunter2", 12345678, None):
