@@ -208,6 +208,44 @@ def test_a_file_that_is_no_manifest_is_left_alone(client: HttpClient, tmp_path: 
     assert (tmp_path / "m").read_text() == "my notes\n"
 
 
+@pytest.mark.parametrize("place", ["missing/m", "file/m", ".", "pipe"])
+def test_a_manifest_that_cannot_be_written_is_refused(
+    client: HttpClient, fault: FaultServer, tmp_path: Path, place: str
+):
+    """Before anything is sent: what had come would be lost with the notes of it."""
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="cannot write the manifest"):
+        client.download_many(
+            pairs(fault, 2), tmp_path / "files", manifest=tmp_path / place, progress=False
+        )
+    assert fault.log() == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")  # noqa: PTH110
+def test_a_full_disk_under_the_manifest_costs_no_file(
+    client: HttpClient, fault: FaultServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """It is logged once, and the result is as it would be."""
+    path = tmp_path / "m"
+
+    def fill(event: object) -> None:
+        if isinstance(event, events.DownloadStarted) and not path.is_symlink():
+            path.symlink_to("/dev/full")
+
+    stop = client.subscribe(fill)
+    slow = [(f"{fault.url}/file/slow/{SIZE}?drip=40", "slow")]
+    result = client.download_many(
+        [*slow, *pairs(fault, 20)], tmp_path / "files", manifest=path, progress=False
+    )
+    stop()
+    assert path.is_symlink()
+    assert result.success
+    assert len(names(tmp_path / "files")) == 21
+    (said,) = [r.message for r in caplog.records if "manifest" in r.message]
+    assert said.startswith(f"the manifest {str(path)!r} cannot be written (No space left")
+
+
 def test_no_secret_is_in_the_manifest(client: HttpClient, fault: FaultServer, tmp_path: Path):
     """URLs are redacted, and recognised all the same."""
     asked = [f"{fault.url}/file/s/{SIZE}?api_key=s3cr3t-value"]

@@ -6,6 +6,7 @@ line about a URL counts.
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 import time
@@ -23,6 +24,7 @@ __all__ = ["DEFAULT_NAME", "Manifest"]
 DEFAULT_NAME = ".nbhttp-manifest.jsonl"
 _VERSION = 1
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
+_log = logging.getLogger("nbhttp")
 
 
 class Manifest:
@@ -32,7 +34,7 @@ class Manifest:
         path: The file; it is made when the first line is written.
 
     Raises:
-        ConfigError: Something else is in it, or it cannot be read.
+        ConfigError: Something else is in it, or it cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,9 +43,11 @@ class Manifest:
         self._entries: dict[str, dict[str, Any]] = {}
         self._notes: deque[dict[str, Any]] = deque()
         self._fd: int | None = None
+        self._is_reported = False
         self._load()
 
     def _load(self) -> None:
+        self._check_place()
         try:
             lines = self.path.read_text("utf-8", errors="replace").splitlines()
         except FileNotFoundError:
@@ -61,7 +65,24 @@ class Manifest:
             if isinstance(record.get("id"), str):
                 self._entries[record["id"]] = record
         if len(records) > 2 * len(self._entries) + 100:
-            self._compact()
+            with contextlib.suppress(OSError):  # it is only longer than it need be
+                self._compact()
+
+    def _check_place(self) -> None:
+        """Refuse now what could not be written once the files have come."""
+        folder = self.path.parent
+        if not folder.is_dir():
+            problem = f"{str(folder)!r} is no folder"
+        elif self.path.exists() and not self.path.is_file():
+            problem = "it is no file"
+        elif not os.access(self.path if self.path.exists() else folder, os.W_OK):
+            problem = "there is no permission to"
+        else:
+            return
+        raise ConfigError(
+            f"cannot write the manifest {str(self.path)!r}: {problem}",
+            hint="pass another path as manifest=, or False for none",
+        )
 
     def _compact(self) -> None:
         fresh = self.path.with_name(self.path.name + ".new")
@@ -107,16 +128,36 @@ class Manifest:
         self._notes.append(note)
 
     def flush(self) -> None:
-        """Append what was noted; in any thread, one at a time."""
+        """Append what was noted; in any thread, one at a time.
+
+        What cannot be written is logged once and given up: the files are worth more than notes
+        of them.
+        """
         lines = []
         while self._notes:
             lines.append(_line(self._entry(**self._notes.popleft())))
         if not lines:
             return
+        try:
+            self._append("".join(lines).encode())
+        except OSError as exc:
+            self._report(exc)
+
+    def _append(self, data: bytes) -> None:
         if self._fd is None:
             self._open()
         assert self._fd is not None  # noqa: S101 - opened just now
-        os.write(self._fd, "".join(lines).encode())
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def _report(self, exc: OSError) -> None:
+        if not self._is_reported:
+            self._is_reported = True
+            _log.error(
+                "the manifest %r cannot be written (%s): the next run asks about these files again",
+                str(self.path),
+                exc.strerror or exc,
+            )
 
     def _entry(self, identity: Identity, at: float, **facts: Any) -> dict[str, Any]:
         return {
