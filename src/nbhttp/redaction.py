@@ -25,7 +25,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain
 from typing import Any
 from urllib.parse import unquote
@@ -235,6 +235,7 @@ def _known(*, whole: bool) -> str:
     return "|".join(tokens + [start + rest * whole for _, start, rest in _FORMS])
 
 
+@cache  # compiled when first needed, as many processes never do
 def _token_regex(boundary: str) -> re.Pattern[str]:
     # The tail takes the rest of the word, so that a match never makes a new boundary.
     tail = r"[\w-]*+(?:=++(?![\w-]))?"
@@ -251,12 +252,19 @@ def _sign_regex() -> re.Pattern[str]:
 
 _TELEGRAM_BODY = r"AA[\w-]{32}"
 _GOOGLE_BODY = r"0[\w-]{30}"
-_TOKEN = _token_regex(_BOUNDARY)
-_TOKEN_AFTER_ESCAPE = _token_regex(_ESCAPE)
 _SIGN = _sign_regex()
-# What a found token is called; asked only once one is found.
-_LABELS = re.compile("|".join(f"({prefix}){body}" for prefix, body in _TOKENS), re.ASCII)
-_FORM_LABELS = tuple((label, re.compile(start + rest, re.ASCII)) for label, start, rest in _FORMS)
+
+
+@cache
+def _labels() -> re.Pattern[str]:
+    """What a found token is called: its public prefix is a group."""
+    return re.compile("|".join(f"({prefix}){body}" for prefix, body in _TOKENS), re.ASCII)
+
+
+@cache
+def _form_labels() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((label, re.compile(start + rest, re.ASCII)) for label, start, rest in _FORMS)
+
 
 _PEM_MASK = "‹redacted PRIVATE KEY›"
 _PEM = re.compile(
@@ -314,9 +322,9 @@ def _masked_escaped_token(match: re.Match[str]) -> str:
 
 
 def _token_mask(token: str) -> str:
-    if named := _LABELS.match(token):
+    if named := _labels().match(token):
         return _labelled(named[named.lastindex or 0])
-    labels = (label for label, form in _FORM_LABELS if form.match(token))
+    labels = (label for label, form in _form_labels() if form.match(token))
     return _labelled(next(labels, ""))
 
 
@@ -336,7 +344,7 @@ def _hide_shapes(text: str) -> str:
         if signs:
             text = _hide_tokens(padded, signs)[1:]
         if "%" in text or "\\" in text:
-            text = _TOKEN_AFTER_ESCAPE.sub(_masked_escaped_token, text)
+            text = _token_regex(_ESCAPE).sub(_masked_escaped_token, text)
         if signs or "~" in text:
             rules = _GUARDED
     for needed, pattern, mask in rules:
@@ -361,7 +369,7 @@ def _hide_tokens(padded: str, signs: list[int]) -> str:
     done = 0
     out: list[str] = []
     for sign in signs:
-        if sign >= done and (token := _TOKEN.match(padded, sign)):
+        if sign >= done and (token := _token_regex(_BOUNDARY).match(padded, sign)):
             out += (padded[done:sign], _masked_token(token))
             done = token.end()
     return "".join(out) + padded[done:]
@@ -375,7 +383,7 @@ def mask_of(value: str) -> str:
     """
     if not value or _IS_MASK.fullmatch(value):
         return value
-    token = _TOKEN.match("\n" + value)
+    token = _token_regex(_BOUNDARY).match("\n" + value)
     if token and token.end() == len(value) + 1:
         return _token_mask(value)
     if "PRIVATE KEY" in value and _PEM.fullmatch(value):
