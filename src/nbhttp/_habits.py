@@ -92,6 +92,8 @@ of_client: Mapping[str, str] = {
     "is_closed": "a client opens connections when they are needed, also after it was closed",
 }
 
+_TOKEN = "write auth=nbhttp.bearer(token)"  # noqa: S105 - what to write
+_PASSWORD = "write auth=(user, password)"  # noqa: S105 - what to write
 _POOL = "write max_connections= and keepalive_expiry="
 of_setting: Mapping[str, str] = {
     "limits": _POOL,
@@ -99,12 +101,12 @@ of_setting: Mapping[str, str] = {
     "connector": _POOL,
     "proxies": "write proxy=, or mounts= for one a scheme",
     "allow_redirects": "it is called follow_redirects",
-    "token": "write auth=nbhttp.bearer(token)",
-    "bearer": "write auth=nbhttp.bearer(token)",
+    "token": _TOKEN,
+    "bearer": _TOKEN,
     "api_key": 'write headers={"X-Api-Key": …} or params={…}, as the API has it',
     "user_agent": 'write headers={"User-Agent": …}',
-    "username": "write auth=(user, password)",
-    "password": "write auth=(user, password)",
+    "username": _PASSWORD,
+    "password": _PASSWORD,
     "hooks": "it is called event_hooks",
     "app": "write transport=httpx.ASGITransport(app)",
     "url": "it is called base_url",
@@ -114,8 +116,6 @@ of_setting: Mapping[str, str] = {
 }
 
 _PROXY = "a client takes proxy=: HttpClient(proxy=…)"
-_TOKEN = "write auth=nbhttp.bearer(token)"  # noqa: S105 - what to write
-_PASSWORD = "write auth=(user, password)"  # noqa: S105 - what to write
 of_option: Mapping[str, str] = {
     "allow_redirects": "it is called follow_redirects",
     "stream": _STREAM,

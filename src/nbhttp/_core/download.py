@@ -319,8 +319,6 @@ class _Download:
             raise exists_error(part, f"is not the file with {checksum}")
 
     async def _lock(self, part: Part) -> None:
-        if part.try_lock():
-            return
         timeout = self._job.manner.lock_timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         while not part.try_lock():

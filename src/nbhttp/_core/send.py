@@ -499,6 +499,4 @@ def _locate(error: NbhttpError, result: RequestResult) -> None:
         error.url = redact_url(result.url)
         error.message = f"{error.message} ({error.method} {error.url})"
         error.args = (error.message,)
-        if error.hint:
-            error.add_note(f"hint: {error.hint}")
     error.attempts = result.attempts
