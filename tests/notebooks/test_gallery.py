@@ -1,6 +1,11 @@
-"""The gallery runs, and what it leaves in the notebook is right."""
+"""The gallery runs, and what it leaves in the notebook is right.
+
+`NBHTTP_UPDATE_GALLERY=1 pytest tests/notebooks/test_gallery.py` keeps the outputs of a new run; look
+at them.
+"""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +26,10 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     notebook = nbformat.read(GALLERY, as_version=4)
     folder = tmp_path_factory.mktemp("gallery")
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    if os.environ.get("NBHTTP_UPDATE_GALLERY"):
+        for cell in notebook.cells:
+            cell.metadata.clear()  # when it ran
+        nbformat.write(notebook, GALLERY)
     return notebook
 
 

@@ -60,6 +60,9 @@ _KEY_FIELDS = frozenset(
 )
 
 
+_MOST_HOPS_OPEN = 6  # a longer chain is folded: most of it says the same again
+
+
 class Card:
     """A result, read once; `blocks` then shows it within any limits."""
 
@@ -146,7 +149,7 @@ class Card:
         found = explain(self._result.content, self._result.content_type)
         return f"The server says{found}" if found else ""
 
-    def _redirects(self, limits: Limits) -> Grid | None:
+    def _redirects(self, limits: Limits) -> "Block | None":
         redirects = self._result.redirects
         if not redirects:
             return None
@@ -161,12 +164,15 @@ class Card:
             for hop in shown
         )
         hidden = len(redirects) - len(shown)
-        return Grid(
+        grid = Grid(
             f"Redirected {count(len(redirects), 'time')}",
             tuple(Column(name, "") for name in ("Status", "Method", "From", "To")),
             rows,
             f"… {count(hidden, 'more')}" if hidden else "",
         )
+        if len(redirects) <= _MOST_HOPS_OPEN:
+            return grid
+        return Fold("Redirections", (grid,), f"{len(redirects):,}, first to last")
 
     # What came back
 
