@@ -32,13 +32,17 @@ def _forgetful_redactor() -> Iterator[None]:
     """What a test registers as secret is ordinary text again in the next one."""
     from nbhttp import _credentials, redaction
 
-    values, known = Counter(redaction._values), set(_credentials._known)
+    values = Counter(redaction._values)
+    memories = [
+        (memory, set(memory)) for memory in (_credentials._known, _credentials._known_short)
+    ]
     yield
     for value, times in (redaction._values - values).items():
         for _ in range(times):
             redaction.unregister(value)
-    for value in set(_credentials._known) - known:
-        del _credentials._known[value]
+    for memory, known in memories:
+        for value in set(memory) - known:
+            del memory[value]
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,29 +12,67 @@ from nbhttp.redaction import is_credential_name, register, unregister
 
 __all__ = ["remember", "remember_echoed"]
 
-_MOST = 256  # tokens that rotate must not make every redaction slower and slower
+_MOST = 2048  # tokens that rotate must not fill the memory
+_MOST_SHORT = 256  # values without a long run are sought one by one, in every text
+_LONG_RUN = 12
+_LOOKED_AT = 16  # values that are in use, before memory is let grow
 _LEAST_ECHO = 12  # "en" or "stations" is no secret, and would mask ordinary words
 _MOST_SENT = 256 * 1024  # a login is short; a megabyte is data
 _RUN = re.compile(r"[A-Za-z0-9]+")
 
-_known: OrderedDict[str, None] = OrderedDict()
+_Memory = OrderedDict[str, "weakref.ref[object] | None"]
+"""By value: what the credential belongs to, where that is known. Least recently used first."""
+
+_known: _Memory = OrderedDict()
+_known_short: _Memory = OrderedDict()
 _lock = threading.Lock()
 
 
-def remember(value: str) -> None:
-    """Have the redactor mask `value` wherever it appears; the oldest of 256 is forgotten."""
-    if value in _known:
-        return
+def remember(value: str, *, owner: object = None) -> None:
+    """Have the redactor mask `value` wherever it appears.
+
+    The least recently used of 2,048 values, or of 256 short ones, is forgotten; but not while
+    its owner is there.
+
+    Args:
+        value: The credential; one of less than 4 characters is not sought.
+        owner: Such as the auth scheme that sends it; None where there is none.
+    """
     if len(value) < 4 or not value.strip():
         return
     with _lock:
-        if value in _known:
-            return
-        _known[value] = None
-        register(value)
-        if len(_known) > _MOST:
-            oldest, _ = _known.popitem(last=False)
+        memory = _memory_for(value)
+        if value in memory:
+            memory.move_to_end(value)
+        else:
+            register(value)
+            memory[value] = None
+        if owner is not None:
+            memory[value] = weakref.ref(owner)
+        if len(memory) > (_MOST if memory is _known else _MOST_SHORT):
+            _forget_one(memory)
+
+
+def _memory_for(value: str) -> _Memory:
+    if value in _known:
+        return _known
+    if value in _known_short or len(_longest_run(value)) < _LONG_RUN:
+        return _known_short
+    return _known
+
+
+def _forget_one(memory: _Memory) -> None:
+    """Forget the first whose owner is gone; those looked at before it are put last."""
+    for _ in range(_LOOKED_AT):
+        oldest, owner = memory.popitem(last=False)
+        if owner is None or owner() is None:
             unregister(oldest)
+            return
+        memory[oldest] = owner
+
+
+def _longest_run(value: str) -> str:
+    return max(_RUN.findall(value), key=len, default="")
 
 
 def remember_echoed(
@@ -62,8 +101,7 @@ def remember_echoed(
 
 def _may_hold(answer: bytes, value: str) -> bool:
     """Whether the part of `value` that no encoding changes stands in `answer`."""
-    run = max(_RUN.findall(value), key=len, default="")
-    return (run or value).encode() in answer
+    return (_longest_run(value) or value).encode() in answer
 
 
 def _carried(

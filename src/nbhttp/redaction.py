@@ -397,6 +397,10 @@ _SHORTEST = 4
 _SHORTEST_ANYWHERE = 8
 _SHORTEST_BASE64 = 6
 _RUN = re.compile(r"[A-Za-z0-9]+")
+_FEW = 8
+_PIECE_CHARS = 5
+_LONG_ANCHOR = 12
+_STRIDE = _LONG_ANCHOR - _PIECE_CHARS + 1
 _JSON_SHORT = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
 
 
@@ -442,8 +446,12 @@ def _base64_regex(core: str) -> str:
 
 
 def _anchor(value: str) -> str:
-    """The longest run of letters and digits: they are the same in every encoding."""
-    return max(_RUN.findall(value), key=len, default="")
+    """A long run of letters and digits: they are the same in every encoding.
+
+    The last one, as tokens differ in their ends: all JWTs of a service begin alike.
+    """
+    runs: list[str] = _RUN.findall(value)
+    return max(reversed(runs), key=lambda run: min(len(run), _LONG_ANCHOR), default="")
 
 
 class _Needle:
@@ -480,18 +488,12 @@ class _Needle:
         return found if _IS_MASK.fullmatch(found) else self.mask
 
 
-_FEW = 8
-_PIECE_CHARS = 4
-_LONG_ANCHOR = 12
-_STRIDE = _LONG_ANCHOR - _PIECE_CHARS + 1
-
-
 class _Needles:
     """The registered values: which of them may be in a text.
 
-    A few are sought one after another. Many are looked up: wherever an anchor of 12 characters
-    stands in a text, one of the text's pieces of 4 that begin at each 9th position lies within
-    it. So ten thousand values cost what ten do, except those with a short anchor.
+    A few are sought one after another. Many are looked up: wherever an anchor's last 12
+    characters stand in a text, one of the text's pieces of 5 that begin at each 8th position
+    lies within them. So ten thousand values cost what ten do, but for those with a short anchor.
 
     Changed under the lock; read without it. After each single assignment every value is found
     that was registered before and stays: what is read together is assigned together.
@@ -562,7 +564,8 @@ def _has_short_anchor(needle: _Needle) -> bool:
 
 
 def _pieces_of(needle: _Needle) -> set[str]:
-    return {anchor[i : i + _PIECE_CHARS] for anchor in needle.anchors for i in range(_STRIDE)}
+    ends = [anchor[-_LONG_ANCHOR:] for anchor in needle.anchors]
+    return {end[i : i + _PIECE_CHARS] for end in ends for i in range(_STRIDE)}
 
 
 def _without(needles: tuple[_Needle, ...], needle: _Needle) -> tuple[_Needle, ...]:

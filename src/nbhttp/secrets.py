@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from nbhttp._credentials import remember
 from nbhttp.errors import ConfigError
 from nbhttp.redaction import mask_of, register
 
@@ -273,7 +274,7 @@ def bearer(token: "Secret | str") -> "httpx.Auth":
     """Authentication with ``Authorization: Bearer …`` (RFC 6750 section 2.1).
 
     Args:
-        token: The token; it is registered with the redactor.
+        token: The token; it is masked while this is in use, and long after.
 
     Returns:
         What `auth=` takes.
@@ -282,10 +283,12 @@ def bearer(token: "Secret | str") -> "httpx.Auth":
         ConfigError: The token is empty or holds white space or a control character.
         TypeError: The token is neither a string nor a `Secret`.
     """
-    value = _registered(token, "token")
+    value = _text_of(token, "token")
     if not value or any(ord(char) <= 0x20 or ord(char) == 0x7F for char in value):
         raise ConfigError("a bearer token must not be empty or hold white space")
-    return _bearer_auth()(value)
+    auth = _bearer_auth()(value)
+    remember(value, owner=auth)
+    return auth
 
 
 def basic(user: "Secret | str", password: "Secret | str | bytes") -> "httpx.Auth":
@@ -293,7 +296,7 @@ def basic(user: "Secret | str", password: "Secret | str | bytes") -> "httpx.Auth
 
     Args:
         user: The user's name, without ``:``. Where the password is empty it is the secret.
-        password: The password; it is registered with the redactor.
+        password: The password; it is masked while this is in use, and long after.
 
     Returns:
         What `auth=` takes.
@@ -306,26 +309,24 @@ def basic(user: "Secret | str", password: "Secret | str | bytes") -> "httpx.Auth
 
     if isinstance(password, bytes):
         password = password.decode("utf-8", "surrogateescape")
-    hidden = _registered(password, "password")
+    hidden = _text_of(password, "password")
     name = reveal(user)
     if not isinstance(name, str):
         raise TypeError(f"the user must be a str or a Secret, not {type(user).__name__}")
     if ":" in name:
         raise ConfigError("the user's name for basic authentication must not hold ':'")
-    if not hidden:
-        register(name)
-    else:
-        register(f"{name}:{hidden}")
-    return httpx.BasicAuth(
+    auth = httpx.BasicAuth(
         name.encode("utf-8", "surrogateescape"), hidden.encode("utf-8", "surrogateescape")
     )
+    for value in (hidden, f"{name}:{hidden}") if hidden else (name,):
+        remember(value, owner=auth)
+    return auth
 
 
-def _registered(value: "Secret | str", role: str) -> str:
+def _text_of(value: "Secret | str", role: str) -> str:
     text = reveal(value)
     if not isinstance(text, str):
         raise TypeError(f"the {role} must be a str or a Secret, not {type(value).__name__}")
-    register(text)
     return text
 
 

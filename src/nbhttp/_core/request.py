@@ -708,7 +708,7 @@ def make_auth(auth: Any) -> "httpx.Auth | None":
     if isinstance(auth, tuple) and len(auth) == 2:
         user, password = (_as_text(_revealed(part)) for part in auth)
         scheme = httpx.BasicAuth(user, password)
-        remember(password)
+        remember(password, owner=scheme)
         return scheme
     if callable(auth):
         return _FunctionAuth.make(auth)
