@@ -131,7 +131,8 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
             url: Absolute, or relative to `base_url`.
             **options: `params` (merged into the client's and the URL's), one of `json`, `data`,
                 `files`, `content`, and `headers`, `cookies`, `auth` (None: no authentication),
-                `timeout`, `follow_redirects`, `max_body`, `extensions`: httpx's names.
+                `timeout` (seconds from connecting to the last byte; None waits forever),
+                `follow_redirects`, `max_body`, `extensions`: httpx's names.
                 `on_upload_progress` is called with the bytes of the body sent so far and all of
                 them (None when unknown); `progress` shows them (True a bar where somebody watches,
                 "bar" a bar in any case) or is a function of each `UploadProgress`. Both are called
@@ -146,37 +147,37 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
         """
         return await self._send(build(self._state.defaults, method, url, options))
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, request)
     async def get(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a GET request; see `request`."""
         return await self._send(build(self._state.defaults, "GET", url, options))
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, request)
     async def post(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a POST request; see `request`."""
         return await self._send(build(self._state.defaults, "POST", url, options))
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, request)
     async def put(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a PUT request; see `request`."""
         return await self._send(build(self._state.defaults, "PUT", url, options))
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, request)
     async def patch(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a PATCH request; see `request`."""
         return await self._send(build(self._state.defaults, "PATCH", url, options))
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, request)
     async def delete(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a DELETE request; see `request`."""
         return await self._send(build(self._state.defaults, "DELETE", url, options))
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, request)
     async def head(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a HEAD request; see `request`."""
         return await self._send(build(self._state.defaults, "HEAD", url, options))
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, request)
     async def options(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send an OPTIONS request; see `request`."""
         return await self._send(build(self._state.defaults, "OPTIONS", url, options))

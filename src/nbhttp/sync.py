@@ -33,6 +33,7 @@ from nbhttp.downloads import (
     OnProgress,
     SavePath,
 )
+from nbhttp.redaction import redact_repr
 from nbhttp.result import RequestResult
 from nbhttp.types import (
     UNSET,
@@ -101,44 +102,44 @@ class HttpClient(SyncStreams, OnlySync):
         """The async client over the same state."""
         return AsyncHttpClient._over(self._state)  # noqa: SLF001 - the other half of one client
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, AsyncHttpClient.request)
     def request(
         self, method: str, url: UrlTypes, **options: Unpack[RequestOptions]
     ) -> RequestResult:
         """Send a request and return what happened; see `AsyncHttpClient.request`."""
         return _send(self.aio, method, url, options)
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, AsyncHttpClient.request)
     def get(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a GET request; see `request`."""
         return _send(self.aio, "GET", url, options)
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, AsyncHttpClient.request)
     def post(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a POST request; see `request`."""
         return _send(self.aio, "POST", url, options)
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, AsyncHttpClient.request)
     def put(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a PUT request; see `request`."""
         return _send(self.aio, "PUT", url, options)
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, AsyncHttpClient.request)
     def patch(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a PATCH request; see `request`."""
         return _send(self.aio, "PATCH", url, options)
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, AsyncHttpClient.request)
     def delete(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a DELETE request; see `request`."""
         return _send(self.aio, "DELETE", url, options)
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, AsyncHttpClient.request)
     def head(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send a HEAD request; see `request`."""
         return _send(self.aio, "HEAD", url, options)
 
-    @spells_out(RequestOptions)
+    @spells_out(RequestOptions, AsyncHttpClient.request)
     def options(self, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
         """Send an OPTIONS request; see `request`."""
         return _send(self.aio, "OPTIONS", url, options)
@@ -159,7 +160,7 @@ class HttpClient(SyncStreams, OnlySync):
             )
         return results
 
-    @spells_out(DownloadOptions)
+    @spells_out(DownloadOptions, AsyncHttpClient.download_file)
     def download_file(
         self,
         url: UrlTypes,
@@ -188,7 +189,7 @@ class HttpClient(SyncStreams, OnlySync):
         )
         return _download(self.aio, job)
 
-    @spells_out(DownloadOptions)
+    @spells_out(DownloadOptions, AsyncHttpClient.download_many)
     def download_many(
         self,
         items: Any,
@@ -206,7 +207,7 @@ class HttpClient(SyncStreams, OnlySync):
         return _download_batch(self.aio, plan)
 
     @contextlib.contextmanager
-    @spells_out(StreamOptions)
+    @spells_out(StreamOptions, AsyncHttpClient.stream)
     def stream(
         self, method: str, url: UrlTypes, **options: Unpack[StreamOptions]
     ) -> Iterator[SyncLiveResponse]:
@@ -281,7 +282,7 @@ def _default_client() -> AsyncHttpClient:
     return _client
 
 
-@spells_out(RequestOptions)
+@spells_out(RequestOptions, AsyncHttpClient.request)
 def request(method: str, url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a request and return what happened; see `AsyncHttpClient.request`.
 
@@ -290,37 +291,46 @@ def request(method: str, url: UrlTypes, **options: Unpack[RequestOptions]) -> Re
     return _send(_default_client(), method, url, options, keeps_cookies=False)
 
 
-@spells_out(RequestOptions)
+@spells_out(RequestOptions, AsyncHttpClient.request)
 def get(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
-    """Send a GET request; see `request`."""
+    """Send a GET request; see `request`.
+
+    Examples:
+        >>> import nbhttp
+        >>> from nbhttp.testing import DemoServer
+        >>> with DemoServer() as server:
+        ...     r = nbhttp.get(server.url + "/stations", params={"per_page": 2}, timeout=5)
+        ...     r.status_code, [station["name"] for station in r.json()]
+        (200, ['Rope Walk Steps', 'Orchard Street Park'])
+    """
     return request("GET", url, **options)
 
 
-@spells_out(RequestOptions)
+@spells_out(RequestOptions, AsyncHttpClient.request)
 def post(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a POST request; see `request`."""
     return request("POST", url, **options)
 
 
-@spells_out(RequestOptions)
+@spells_out(RequestOptions, AsyncHttpClient.request)
 def put(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a PUT request; see `request`."""
     return request("PUT", url, **options)
 
 
-@spells_out(RequestOptions)
+@spells_out(RequestOptions, AsyncHttpClient.request)
 def patch(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a PATCH request; see `request`."""
     return request("PATCH", url, **options)
 
 
-@spells_out(RequestOptions)
+@spells_out(RequestOptions, AsyncHttpClient.request)
 def delete(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a DELETE request; see `request`."""
     return request("DELETE", url, **options)
 
 
-@spells_out(RequestOptions)
+@spells_out(RequestOptions, AsyncHttpClient.request)
 def head(url: UrlTypes, **options: Unpack[RequestOptions]) -> RequestResult:
     """Send a HEAD request; see `request`."""
     return request("HEAD", url, **options)
@@ -353,7 +363,7 @@ class Options:
 options = Options()
 
 
-@spells_out(DownloadOptions)
+@spells_out(DownloadOptions, AsyncHttpClient.download_file)
 def download_file(
     url: UrlTypes,
     save_path: SavePath,
@@ -412,7 +422,7 @@ ndjson = _of_default_client(SyncStreams.ndjson)
 sse = _of_default_client(SyncStreams.sse)
 
 
-@spells_out(DownloadOptions)
+@spells_out(DownloadOptions, AsyncHttpClient.download_many)
 def download_many(
     items: Any,
     directory: str | os.PathLike[str],
@@ -455,7 +465,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         TypeError: It is not a coroutine.
     """
     if not asyncio.iscoroutine(coroutine):
-        raise TypeError(f"run takes a coroutine, like run(main()), not {coroutine!r}")
+        raise TypeError(f"run takes a coroutine, like run(main()), not {redact_repr(coroutine)}")
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

@@ -305,3 +305,22 @@ def test_a_stream_that_was_closed_unread_says_so() -> None:
     assert repr(stream).endswith("not opened yet>")
     stream.close()
     assert repr(stream).endswith("closed before it was opened>")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [nbhttp.get, nbhttp.HttpClient.post, nbhttp.AsyncHttpClient.get, nbhttp.download_file,
+     nbhttp.HttpClient.lines, nbhttp.sse, nbhttp.HttpClient.stream],
+)  # fmt: skip
+def test_help_explains_the_options(function: Any) -> None:
+    """What `help()` and `?` show is enough; it has each section once, and none of the async twin."""
+    text = inspect.getdoc(function) or ""
+    assert "\nArgs:\n    url: " in text or "\nArgs:\n    method: " in text
+    assert "\nRaises:\n" in text
+    assert all(text.count(f"\n{title}:\n") <= 1 for title in ("Args", "Returns", "Raises"))
+    assert ("method" in inspect.signature(function).parameters) == ("    method: " in text)
+    if (
+        not hasattr(nbhttp.AsyncHttpClient, function.__name__)
+        or function.__module__ == "nbhttp.sync"
+    ):
+        assert "async iterator" not in text

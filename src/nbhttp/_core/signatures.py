@@ -1,6 +1,7 @@
 """Signatures that name every option, for `help()`, Shift-Tab and completion in a cell."""
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, ForwardRef, TypeVar
@@ -11,16 +12,19 @@ __all__ = ["spells_out"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Examples):$", re.MULTILINE)
 _FIRST = ("params", "json", "data", "headers", "timeout")  # what is looked for most
 
 
-def spells_out(options: type) -> Callable[[F], F]:
+def spells_out(options: type, like: Callable[..., Any] | None = None) -> Callable[[F], F]:
     """Have a function that takes `**options: Unpack[…]` show each of them, to people and tools.
 
     Type checkers read the annotation; `inspect.signature` would say `**options` and no more.
 
     Args:
         options: The `TypedDict` that is unpacked.
+        like: A function with the same options whose docstring explains them: its sections stand
+            in this one's too, where `help()` finds them. None leaves the docstring as it is.
     """
 
     def decorate(function: F) -> F:
@@ -29,6 +33,9 @@ def spells_out(options: type) -> Callable[[F], F]:
         function.__signature__ = signature.replace(  # type: ignore[attr-defined] # what `inspect` looks for
             parameters=[*named, *_parameters(options)]
         )
+        if like is not None and function.__doc__:
+            names = {p.name for p in named}
+            function.__doc__ = _with_sections(inspect.getdoc(function) or "", like, names)
         return function
 
     return decorate
@@ -47,3 +54,22 @@ def _parameter(name: str, annotation: object) -> inspect.Parameter:
     else:
         text = inspect.formatannotation(annotation)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=UNSET, annotation=text)
+
+
+def _with_sections(text: str, like: Callable[..., Any], names: set[str]) -> str:
+    """Add the sections of `like` that a docstring does not have, but for what only it takes."""
+    own = {"Examples", *_SECTION.findall(text)}
+    own |= {"Returns"} if "Yields" in own else set()
+    pieces = _SECTION.split(inspect.getdoc(like) or "")
+    added = []
+    for title, section in zip(pieces[1::2], pieces[2::2], strict=True):
+        if title in own or "await" in section or "async" in section:
+            continue
+        lines = [line for line in section.rstrip().split("\n") if _is_taken(line, names)]
+        added.append(f"{title}:" + "\n".join(lines))
+    before, examples, after = text.partition("\nExamples:\n")
+    return "\n\n".join([before.rstrip(), *added]) + (f"\n{examples}{after}" if examples else "")
+
+
+def _is_taken(line: str, names: set[str]) -> bool:
+    return "method" in names or not line.startswith("    method: ")

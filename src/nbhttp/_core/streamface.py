@@ -247,7 +247,7 @@ class AsyncStreams(Client):
 class SyncStreams(Client):
     """The part of `HttpClient` that reads bodies while they come."""
 
-    @spells_out(BodyOptions)
+    @spells_out(BodyOptions, AsyncStreams.stream_request)
     def stream_request(
         self,
         method: str,
@@ -283,7 +283,7 @@ class SyncStreams(Client):
             )
         )
 
-    @spells_out(StreamOptions)
+    @spells_out(StreamOptions, AsyncStreams.lines)
     def lines(
         self,
         url: UrlTypes,
@@ -309,7 +309,7 @@ class SyncStreams(Client):
             )
         )
 
-    @spells_out(StreamOptions)
+    @spells_out(StreamOptions, AsyncStreams.ndjson)
     def ndjson(
         self,
         url: UrlTypes,
@@ -333,7 +333,7 @@ class SyncStreams(Client):
             )
         )
 
-    @spells_out(StreamOptions)
+    @spells_out(StreamOptions, AsyncStreams.sse)
     def sse(
         self,
         url: UrlTypes,
