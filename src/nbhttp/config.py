@@ -169,11 +169,14 @@ def _check_keepalive(seconds: float) -> None:
 
 
 def _check_hooks(hooks: EventHooks) -> None:
+    if not isinstance(hooks, Mapping):
+        raise TypeError(f"event_hooks takes {{'request': [f], …}}, not {redact_repr(hooks)}")
     unknown = set(hooks) - {"request", "response"}
     if unknown:
         raise ConfigError(f"event_hooks has {sorted(unknown)}; only 'request' and 'response' exist")
     for name, functions in hooks.items():
-        if callable(functions) or not all(map(callable, functions)):
+        is_list = isinstance(functions, list | tuple)
+        if not is_list or not all(map(callable, functions)):
             raise TypeError(
                 f"event_hooks[{name!r}] takes a list of functions, not {redact_repr(functions)}"
             )

@@ -37,3 +37,12 @@ def test_a_limit_is_a_number(value: object) -> None:
     """Anything else is a type error."""
     with pytest.raises(TypeError, match="timeout"):
         resolve_timeout(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "hooks", [5, [print], {"request": print}, {"request": 5}, {"request": [5]}]
+)
+def test_hooks_of_another_kind_are_refused(hooks: object) -> None:
+    """A TypeError that says what they are, when the client is made."""
+    with pytest.raises(TypeError, match="event_hooks"):
+        ClientConfig(event_hooks=hooks)  # type: ignore[arg-type] # what is tested

@@ -86,3 +86,21 @@ def test_a_socks_proxy_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "socksio", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'nbhttp\[socks\]'"):
         make_proxy("socks5://127.0.0.1:1080")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("localhost:8080", "the proxy 'localhost:8080' cannot be used; did you mean 'http://local"),
+        ("me:pass-word@p:1", "did you mean 'http://‹redacted›@p:1'?"),
+        ("ftp://p:1", "the proxy 'ftp://p:1' cannot be used; write it as http://host:port"),
+    ],
+)
+def test_a_proxy_that_is_none_says_what_to_write(proxy: str, said: str) -> None:
+    """Most often its scheme is missing."""
+    with pytest.raises(ConfigError) as caught:
+        make_proxy(proxy)
+    assert said in str(caught.value)
+    assert "pass-word" not in str(caught.value)
+    with pytest.raises(TypeError, match="not int"):
+        make_proxy(8080)

@@ -41,6 +41,12 @@ async def in_task_of_its_own(func: Any) -> None:
         group.start_soon(func)
 
 
+async def test_a_record_shows_its_time_in_plain_digits() -> None:
+    """Never as 7.6e-05 s."""
+    info = TaskInfo("a", TaskState.RUNNING, elapsed=0.000076)
+    assert repr(info) == "TaskInfo('a', running, 0.00 s)"
+
+
 async def test_a_task_runs_and_its_record_says_so() -> None:
     """A task's record goes from running to completed, with result and times."""
     async with AnyioTaskManager() as manager:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbhttp._engines.base import Origin
 from nbhttp.errors import ConfigError
+from nbhttp.redaction import redact_url
 
 if TYPE_CHECKING:
     import httpx
@@ -45,18 +46,24 @@ def _parse_proxy(text: str) -> "httpx.Proxy":
 
     try:
         return httpx.Proxy(text)
-    except (ValueError, httpx.InvalidURL) as exc:
-        reason = str(exc).partition(":")[0]
-        raise ConfigError(
-            f"proxy cannot be used: {reason}; write it as http://host:port, https:// or socks5://"
-        ) from None
+    except (ValueError, httpx.InvalidURL):  # its text holds the URL with its password
+        raise _unusable(text) from None
+
+
+def _unusable(text: str) -> ConfigError:
+    if "://" in text:
+        shown, hint = redact_url(text), "write it as http://host:port, https:// or socks5://"
+    else:
+        meant = redact_url(f"http://{text}")
+        shown, hint = meant.removeprefix("http://"), f"did you mean {meant!r}?"
+    return ConfigError(f"the proxy {shown!r} cannot be used; {hint}", hint=hint)
 
 
 def make_proxy(proxy: Any) -> "httpx.Proxy | None":
     """Turn what a user gives as `proxy` into httpx's form; its password is a secret.
 
     Raises:
-        TypeError: It is a mapping.
+        TypeError: It is a mapping, or anything else than a URL or an `httpx.Proxy`.
         ConfigError: It has another scheme than http, https, socks5 and socks5h.
         MissingExtraError: It is a SOCKS proxy and socksio is missing.
     """
@@ -66,6 +73,8 @@ def make_proxy(proxy: Any) -> "httpx.Proxy | None":
 
     if isinstance(proxy, Mapping):
         raise TypeError("proxy takes one URL; for one a scheme, as requests has it, use mounts=")
+    if not isinstance(proxy, str | httpx.URL | httpx.Proxy):
+        raise TypeError(f"proxy takes a URL or an httpx.Proxy, not {type(proxy).__name__}")
     made = proxy if isinstance(proxy, httpx.Proxy) else _parse_proxy(str(proxy))
     if made.url.scheme.startswith("socks"):
         from nbhttp.integrations._require import require

@@ -78,7 +78,7 @@ class TaskInfo:
     def __repr__(self) -> str:
         text = f"TaskInfo({redact_text(repr(self.id))}, {self.state}"
         if self.elapsed is not None:
-            text += f", {self.elapsed:.3g} s"
+            text += f", {self.elapsed:.2f} s"
         detail = "; ".join(part for part in (self.error, self.note) if part)
         return f"{text}: {detail})" if detail else f"{text})"
 
