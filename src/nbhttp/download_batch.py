@@ -234,7 +234,7 @@ def make_plan(
     wanted = read_items(items)
     check_count("concurrency", concurrency)
     if not isinstance(directory, str | os.PathLike):
-        raise TypeError(f"directory takes a path, not {directory!r}")
+        raise TypeError(f"directory takes a path, not {redact_repr(directory)}")
     folder = resolve(os.path.join(directory, "")).directory  # noqa: PTH118 - ends in a separator
     assert folder is not None  # noqa: S101 - it ends as a directory
     kept = _manifest(manifest, folder)
@@ -254,7 +254,7 @@ def _manifest(manifest: Any, directory: Path) -> Manifest | None:
         return Manifest(directory / DEFAULT_NAME)
     if isinstance(manifest, str | os.PathLike):
         return Manifest(Path(os.fspath(manifest)))
-    raise TypeError(f"manifest takes True, False or a path, not {manifest!r}")
+    raise TypeError(f"manifest takes True, False or a path, not {redact_repr(manifest)}")
 
 
 class DownloadManyResult(BulkResult[DownloadResult]):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from nbhttp._credentials import remember
 from nbhttp.errors import ConfigError
-from nbhttp.redaction import mask_of, register
+from nbhttp.redaction import mask_of, redact_text, register
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -48,7 +48,7 @@ class Secret:
         name: What it is called where it is shown.
 
     Raises:
-        TypeError: `value` is not a string.
+        TypeError: `value` or `name` is not a string.
         ConfigError: `value` is empty.
     """
 
@@ -57,12 +57,14 @@ class Secret:
     def __init__(self, value: str, *, name: str = "secret") -> None:
         if not isinstance(value, str):
             raise TypeError(f"the value of a Secret must be a str, not {type(value).__name__}")
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a Secret must be a str, not {type(name).__name__}")
         value = value.strip()
         if not value:
             raise ConfigError(f"the value of the secret {name!r} is empty")
-        self._name = name
-        self._value = value
         register(value)
+        self._name = redact_text(name)
+        self._value = value
 
     @property
     def name(self) -> str:

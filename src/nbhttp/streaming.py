@@ -14,6 +14,7 @@ not end is an error.
 """
 
 import codecs
+import contextlib
 import functools
 import reprlib
 from dataclasses import dataclass
@@ -294,12 +295,12 @@ def _to_utf8(text: str) -> bytes:
 
 
 def _checked_encoding(encoding: str) -> str:
-    try:
+    with contextlib.suppress(LookupError, ValueError):
         name = codecs.lookup(encoding).name
         "".encode(name)  # hex, zip and other codecs that are not for text refuse
-    except (LookupError, ValueError):
-        raise ConfigError(f"unknown text encoding {encoding!r}") from None
-    return "utf-8" if name == "utf-8-sig" else name
+        return "utf-8" if name == "utf-8-sig" else name
+    # Outside of the block: Python's error quotes the argument as it is.
+    raise ConfigError(f"unknown text encoding {encoding!r}")
 
 
 @functools.cache

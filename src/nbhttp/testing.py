@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from nbhttp.integrations._require import require
+from nbhttp.redaction import redact_repr
 
 if TYPE_CHECKING:
     from nbhttp._demo.serving import ServerThread
@@ -41,7 +42,7 @@ class DemoServer:
 
     def __init__(self, *, port: int = 0) -> None:
         if isinstance(port, bool) or not isinstance(port, int):
-            raise TypeError(f"port takes a whole number, not {port!r}")
+            raise TypeError(f"port takes a whole number, not {redact_repr(port)}")
         if not 0 <= port <= 65535:
             raise ValueError(f"expected a port from 0 to 65535, not {port}")
         for module in ("starlette", "uvicorn"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nbhttp.errors import ConfigError
+from nbhttp.redaction import redact_repr
 
 __all__ = ["Destination", "check_target", "resolve"]
 
@@ -50,10 +51,12 @@ def resolve(save_path: Any, *, mkdir: bool = False) -> Destination:
     if hasattr(save_path, "write") and not isinstance(save_path, str | os.PathLike):
         return Destination(file=_checked_file(save_path))
     if not isinstance(save_path, str | os.PathLike):
-        raise TypeError(f"save_path takes a path or a writable binary file, not {save_path!r}")
+        raise TypeError(
+            f"save_path takes a path or a writable binary file, not {redact_repr(save_path)}"
+        )
     text = os.fspath(save_path)
     if not isinstance(text, str):
-        raise TypeError(f"save_path takes text, not {text!r}")
+        raise TypeError(f"save_path takes text, not {redact_repr(text)}")
     if not text or "\0" in text:
         raise ConfigError(f"save_path={text!r} is no path")
     path = Path(text)
@@ -114,7 +117,7 @@ def _writable(directory: Path) -> Path:
 
 def _checked_file(file: Any) -> Any:
     if isinstance(file, io.TextIOBase):
-        raise TypeError(f"save_path is a text file ({file!r}); open it with mode 'wb'")
+        raise TypeError(f"save_path is a text file ({redact_repr(file)}); open it with mode 'wb'")
     writable = getattr(file, "writable", None)
     if writable is not None and not writable():
         raise ConfigError(f"save_path is a file that is not open for writing: {file!r}")

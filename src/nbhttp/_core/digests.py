@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from nbhttp.errors import ConfigError
+from nbhttp.redaction import redact_repr
 
 __all__ = ["Checksum", "Digests", "Hashes", "new_hash", "parse_checksum", "stated_digests"]
 
@@ -58,7 +59,7 @@ def parse_checksum(text: str | None) -> Checksum | None:
     if text is None:
         return None
     if not isinstance(text, str):
-        raise TypeError(f"checksum takes text like 'sha256:9f86d0…', not {text!r}")
+        raise TypeError(f"checksum takes text like 'sha256:9f86d0…', not {redact_repr(text)}")
     name, colon, digits = text.strip().partition(":")
     algorithm = name.strip().lower().replace("-", "")
     size = ALGORITHMS.get(algorithm)

@@ -18,6 +18,7 @@ from nbhttp.downloads import (
     OnProgress,
 )
 from nbhttp.errors import ConfigError
+from nbhttp.redaction import redact_repr
 from nbhttp.types import RequestOptions, Unset
 
 if TYPE_CHECKING:
@@ -115,7 +116,9 @@ class JobMaker:
         **options: Any,
     ) -> None:
         if on_progress is not None and not callable(on_progress):
-            raise TypeError(f"on_progress takes a function of two numbers, not {on_progress!r}")
+            raise TypeError(
+                f"on_progress takes a function of two numbers, not {redact_repr(on_progress)}"
+            )
         unknown = options.keys() - RequestOptions.__optional_keys__
         if unknown:
             known = DownloadOptions.__optional_keys__ | {"params", "headers", "timeout"}
@@ -220,7 +223,7 @@ def check_count(name: str, value: Any) -> int:
         TypeError: It is no whole number.
     """
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} takes a whole number, not {value!r}")
+        raise TypeError(f"{name} takes a whole number, not {redact_repr(value)}")
     if value < 1:
         raise ConfigError(f"{name} must be at least 1, not {value}")
     return value
@@ -230,7 +233,7 @@ def _checked_seconds(name: str, value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} takes seconds or None, not {value!r}")
+        raise TypeError(f"{name} takes seconds or None, not {redact_repr(value)}")
     if not value >= 0:
         raise ConfigError(f"{name} must be 0 seconds or more, not {value!r}; None waits forever")
     return float(value)

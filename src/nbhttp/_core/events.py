@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from nbhttp.redaction import redact_repr
 from nbhttp.result import Timing
 from nbhttp.types import Subscriber, Unsubscribe
 
@@ -285,7 +286,7 @@ class EventHub:
             A function that ends the subscription; calling it again does nothing.
         """
         if not callable(callback):
-            raise TypeError(f"subscribe takes a function of one event, not {callback!r}")
+            raise TypeError(f"subscribe takes a function of one event, not {redact_repr(callback)}")
         entry: Subscriber = _Entry(callback)
         self._subscribers = (*self._subscribers, entry)
 

@@ -8,6 +8,7 @@ client back has ended, and a server that is restarting (502, 503, …) is asked 
 from typing import Literal, NamedTuple
 
 from nbhttp.errors import ConfigError
+from nbhttp.redaction import redact_repr
 
 __all__ = ["Ending", "checked_reconnect", "delay_s", "judge", "wants_client_back"]
 
@@ -96,7 +97,9 @@ def checked_reconnect(reconnect: object, *, is_replayable: bool) -> float:
         TypeError: It is no number.
     """
     if not isinstance(reconnect, int):
-        raise TypeError(f"reconnect takes True, False or a number of attempts, not {reconnect!r}")
+        raise TypeError(
+            f"reconnect takes True, False or a number of attempts, not {redact_repr(reconnect)}"
+        )
     if reconnect < 0:
         raise ConfigError(f"reconnect must not be negative, got {reconnect}")
     if not is_replayable:

@@ -311,7 +311,9 @@ def build_item(defaults: Defaults, item: Any) -> Prepared:
         try:
             url = options.pop("url")
         except KeyError:
-            raise TypeError(f"a request as a mapping needs 'url'; it has {sorted(item)}") from None
+            raise TypeError(
+                f"a request as a mapping needs 'url'; it has {redact_repr(sorted(item))}"
+            ) from None
         return build(defaults, options.pop("method", "GET"), url, options)
     if isinstance(item, tuple):
         if len(item) not in {2, 3}:
@@ -494,7 +496,9 @@ def _max_body(value: Any, config: ClientConfig) -> int | None:
 
 def _on_upload(function: Any) -> Any:
     if function is not None and not callable(function):
-        raise TypeError(f"on_upload_progress takes a function of two numbers, not {function!r}")
+        raise TypeError(
+            f"on_upload_progress takes a function of two numbers, not {redact_repr(function)}"
+        )
     return function
 
 

@@ -20,6 +20,7 @@ from nbhttp._core.request import Defaults
 from nbhttp._core.runtime import call_threadsafe, current_loop, is_asyncio
 from nbhttp._core.ticker import Ticker
 from nbhttp.config import ClientConfig
+from nbhttp.redaction import redact_repr, redact_text
 
 if TYPE_CHECKING:
     from nbhttp._core.live import Live
@@ -43,7 +44,7 @@ class ClientState:
 
     def __init__(self, config: ClientConfig, cookies: Any = None, name: str | None = None) -> None:
         self.config = config
-        self.name = name or f"client-{next(_names)}"
+        self.name = _checked_name(name)
         self.defaults = Defaults(config, cookies)
         self.gate = Gate(config.max_connections)
         self.events = events.EventHub(parent=events.everyone)
@@ -160,6 +161,12 @@ class Flight:
 
 
 _states: weakref.WeakSet[ClientState] | None = None
+
+
+def _checked_name(name: str | None) -> str:
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"a client's name is text, not {redact_repr(name)}")
+    return redact_text(name) if name else f"client-{next(_names)}"
 
 
 def _watch_forks(state: ClientState) -> None:

@@ -33,6 +33,7 @@ from nbhttp.errors import (
     StreamError,
     UnexpectedContentTypeError,
 )
+from nbhttp.redaction import redact_repr
 from nbhttp.result import RequestResult
 from nbhttp.streaming import Decoder, LineDecoder, NdjsonDecoder
 
@@ -674,7 +675,7 @@ def checked_count(name: str, value: int | None) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} takes a whole number or None, not {value!r}")
+        raise TypeError(f"{name} takes a whole number or None, not {redact_repr(value)}")
     if value < 1:
         raise ConfigError(f"{name} must be at least 1, got {value}")
     return value

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from nbhttp._render.marks import clip, visible
 from nbhttp._render.units import count
 from nbhttp.errors import ConfigError
+from nbhttp.redaction import redact_repr
 
 __all__ = ["Path", "Step", "follow", "parse_path", "python_path", "python_step", "short_path"]
 
@@ -67,7 +68,7 @@ def _checked_steps(path: Iterable[Any]) -> tuple[Step, ...]:
     steps = tuple(path)
     for step in steps:
         if not isinstance(step, str | int) or isinstance(step, bool):
-            raise TypeError(f"a step of a path is text or a whole number, not {step!r}")
+            raise TypeError(f"a step of a path is text or a whole number, not {redact_repr(step)}")
     return steps
 
 

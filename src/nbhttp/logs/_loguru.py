@@ -117,14 +117,15 @@ def check_options(*, rotation: Any, retention: Any, compression: Any) -> None:
     """
     given = {"rotation": rotation, "retention": retention, "compression": compression}
     for name, value in given.items():
-        try:
+        sink = None
+        # What goes wrong is not chained: loguru's error quotes the value as it is.
+        with contextlib.suppress(ValueError, TypeError, ArithmeticError):
             sink = FileSink("unused", delay=True, **{name: value})  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, ArithmeticError) as exc:
-            raise ConfigError(f"{name}={value!r} is not understood; try {_EXAMPLES[name]}") from exc
+        is_wrong = isinstance(value, bool) or (name == "retention" and _is_negative(value))
+        if sink is None or is_wrong:
+            raise ConfigError(f"{name}={value!r} is not understood; try {_EXAMPLES[name]}")
         if name == "rotation" and (limit := _size_limit(sink)) is not None and not limit > 0:
             raise ConfigError(f"rotation={value!r} must be more than nothing")
-        if isinstance(value, bool) or (name == "retention" and _is_negative(value)):
-            raise ConfigError(f"{name}={value!r} is not understood; try {_EXAMPLES[name]}")
 
 
 _EXAMPLES = {

@@ -24,6 +24,7 @@ from nbhttp.logs.records import (
     safe_text,
 )
 from nbhttp.logs.writer import Sink, Writer
+from nbhttp.redaction import redact_repr
 
 if TYPE_CHECKING:
     import loguru
@@ -304,7 +305,7 @@ class LoggerManager:
             raise ConfigError('intercept takes the names of loggers, such as "httpx"')
         for name in names:
             if not isinstance(name, str):
-                raise TypeError(f"intercept takes names of loggers, not {name!r}")
+                raise TypeError(f"intercept takes names of loggers, not {redact_repr(name)}")
         with cls._lock:
             if cls._pipeline is None:
                 raise ConfigError("call LoggerManager.configure(...) before intercept(...)")
@@ -415,7 +416,7 @@ def _console_sinks(console: bool | TextIO, *, is_forwarded: bool) -> tuple[Sink,
     if console is True:
         return (ConsoleSink(),)
     if not callable(getattr(console, "write", None)):
-        raise TypeError(f"console takes True, False or a text stream, not {console!r}")
+        raise TypeError(f"console takes True, False or a text stream, not {redact_repr(console)}")
     return (ConsoleSink(console),)
 
 

@@ -92,11 +92,11 @@ def _check(iterator: object, render: object, last: object) -> None:
     if not hasattr(iterator, "__aiter__") and not hasattr(iterator, "__iter__"):
         raise TypeError(f"live takes an iterable or an async iterable, not {redact_repr(iterator)}")
     if not callable(render) and not isinstance(render, str):
-        raise TypeError(f"render takes a name or a function, not {render!r}")
+        raise TypeError(f"render takes a name or a function, not {redact_repr(render)}")
     if isinstance(render, str) and render not in _KINDS:
         raise ConfigError(f"render takes one of {', '.join(_KINDS)}, got {render!r}")
     if isinstance(last, bool) or not isinstance(last, int):
-        raise TypeError(f"last takes a whole number, not {last!r}")
+        raise TypeError(f"last takes a whole number, not {redact_repr(last)}")
     if last < 1:
         raise ConfigError(f"last must be at least 1, got {last}")
 
