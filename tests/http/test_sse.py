@@ -1,8 +1,10 @@
 """Server-Sent Events over real connections that end, break, refuse and come back."""
 
 import contextlib
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,7 +15,8 @@ from servers import FaultServer
 from servers.scripted import ScriptedServer, events_head, running_scripted_server
 
 import nbhttp
-from nbhttp import AsyncHttpClient, ServerSentEvent
+from nbhttp import AsyncHttpClient, LoggerManager, ServerSentEvent
+from nbhttp._core.events import RequestFinished, RequestRetried
 from nbhttp._core.reconnect import Ending, delay_s, judge, wants_client_back
 from nbhttp.testing import DemoServer
 
@@ -174,6 +177,38 @@ async def test_a_server_that_is_away_is_asked_again(
     stream = client.sse(url)
     assert await data(stream) == ["event 1", "event 2"]
     assert len(scripted.heads) == 6
+
+
+async def test_each_reconnection_is_told(
+    client: AsyncHttpClient, scripted: ScriptedServer, tmp_path: Path
+) -> None:
+    """As an event and in the log, after the end of the connection that failed."""
+    url = scripted.play(
+        [events_head(), b"retry: 0\n\n" + event(1)], [BUSY], [events_head(), event(2)], [GONE]
+    )
+    url += "?api_key=not-for-the-log-9Xq2"
+    heard: list[Any] = []
+    client.subscribe(heard.append)
+    log = tmp_path / "log.jsonl"
+    LoggerManager.configure(console=False, file=log)
+    try:
+        assert await data(client.sse(url)) == ["event 1", "event 2"]
+    finally:
+        LoggerManager.shutdown()
+    retried = [e for e in heard if isinstance(e, RequestRetried)]
+    assert [(e.attempt, e.status_code) for e in retried] == [(1, 200), (2, 503), (3, 200)]
+    assert retried[0].error == "the server ended the stream"
+    assert "503" in str(retried[1].error)
+    assert all(e.method == "GET" and e.delay >= 0 for e in retried)
+    for e in retried:
+        before = heard[heard.index(e) - 1]
+        assert isinstance(before, RequestFinished)
+        assert before.request_id == e.request_id
+    rows = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    told = [row for row in rows if row["event"] == "request.retried"]
+    assert [row["attempt"] for row in told] == [1, 2, 3]
+    assert {row["level"] for row in told} == {"WARNING"}
+    assert "not-for-the-log-9Xq2" not in log.read_text("utf-8") + repr(heard)
 
 
 async def test_the_number_of_failures_in_a_row_is_bounded(

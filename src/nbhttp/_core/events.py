@@ -65,10 +65,10 @@ class RedirectFollowed:
 
 @dataclass(frozen=True, slots=True)
 class RequestRetried:
-    """An attempt failed and another one follows.
+    """An attempt of a download, or a connection of an event stream, has ended; another follows.
 
     Attributes:
-        attempt: The one that failed, counted from 1.
+        attempt: The one that ended, counted from 1.
         status_code: None when no answer came.
         error: What went wrong, redacted; None when the status alone is the reason.
         delay: Seconds until the next attempt.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from nbhttp._core import events
 from nbhttp._core import reconnect as reconnecting
 from nbhttp._core.request import Prepared, raw_headers
 from nbhttp._core.runtime import Sleeper, sleeper
@@ -21,6 +22,7 @@ from nbhttp.errors import (
     StatusError,
     UnexpectedContentTypeError,
 )
+from nbhttp.redaction import redact_url
 from nbhttp.streaming import Decoder, ServerSentEvent, SseDecoder
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class EventStream(Stream[ServerSentEvent]):
         self._is_within_event = False
         self._verdict = "read"
         self._opened = 0
+        self._attempts = 0
         self._sleeper: Sleeper | None = None  # the pause under way, or the last one
 
     @property
@@ -103,6 +106,7 @@ class EventStream(Stream[ServerSentEvent]):
 
     async def _connect(self) -> None:
         self._received_before = self.received
+        self._attempts += 1
         call = StreamCall(self._state, self._continued(), self.caller)
         self._call = call
         head = await call.open(piece_size=self._piece_size)
@@ -165,23 +169,23 @@ class EventStream(Stream[ServerSentEvent]):
 
     async def _counted(self, batch: list[ServerSentEvent]) -> list[ServerSentEvent]:
         """Return the events to give; what follows the last of them is not read."""
-        events: list[ServerSentEvent] = []
+        given: list[ServerSentEvent] = []
         for event in batch[: int(min(self._left, len(batch)))]:
             self._number += 1
             if self._decodes_json and event.data == _DONE:
                 self._left = 0
                 break
             try:
-                events.append(_with_json(event, self._number) if self._decodes_json else event)
+                given.append(_with_json(event, self._number) if self._decodes_json else event)
             except DecodeError as exc:
-                if not events:
+                if not given:
                     raise
                 self._pending = exc
                 break
-        self._left = max(0, self._left - len(events))
+        self._left = max(0, self._left - len(given))
         if not self._left and self._call is not None:
             await self._call.aclose()
-        return events
+        return given
 
     async def _reconnected(self, error: NbhttpError | None) -> bool:
         """Open the next connection; False when there is to be none.
@@ -197,7 +201,7 @@ class EventStream(Stream[ServerSentEvent]):
         while self._failures < self._most_failures:
             assert self._call is not None  # noqa: S101 - a stream that ended was open
             await self._call.aclose(error)
-            await self._pause(_retry_after_s(self.headers))
+            await self._pause(error)
             self._failures += 1
             if self._is_closed:
                 return False
@@ -214,16 +218,36 @@ class EventStream(Stream[ServerSentEvent]):
             raise error
         return False
 
-    async def _pause(self, retry_after_s: float) -> None:
+    async def _pause(self, error: NbhttpError | None) -> None:
         seconds = reconnecting.delay_s(
             self._retry,
             self._failures,
             random.random(),  # noqa: S311 - spreads clients, guards nothing
-            retry_after_s,
+            _retry_after_s(self.headers),
         )
+        self._announce_retry(error, seconds)
         self._sleeper = sleeper()
         with self._state.in_flight(self._request), contextlib.suppress(TimeoutError):
             await self._sleeper.wait(seconds)
+
+    def _announce_retry(self, error: NbhttpError | None, delay: float) -> None:
+        """Tell who listens that this connection has ended and that another one follows."""
+        hub = self._state.events
+        if self._call is None or not hub.is_heard:
+            return
+        head = self._call.head
+        hub.emit(
+            events.RequestRetried(
+                request_id=self._call.request_id,
+                client=self._state.name,
+                method=self._request.method,
+                url=redact_url(self._request.url.text),
+                attempt=self._attempts,
+                status_code=None if head is None else head.status,
+                error="the server ended the stream" if error is None else str(error),
+                delay=delay,
+            )
+        )
 
 
 def _with_json(event: ServerSentEvent, number: int) -> ServerSentEvent:

@@ -67,6 +67,7 @@ class StreamCall:
     Attributes:
         head: The answer's; None until it has come.
         received: Bytes of the body read so far, content codings undone.
+        request_id: That of its events; "" when nobody listened as it began.
     """
 
     def __init__(self, state: ClientState, request: Prepared, caller: Caller = here) -> None:
@@ -82,6 +83,7 @@ class StreamCall:
         self._breath = 0
         self.head: Head | None = None
         self.received = 0
+        self.request_id = ""
 
     async def open(self, *, raw: bool = False, piece_size: int = 0) -> Head:
         """Send the request and return when the answer's head has come.
@@ -97,6 +99,7 @@ class StreamCall:
         running_id = state.request_id.get()
         if state.events.is_heard:
             self._finish = announce(state, self._request, is_stream=True)
+            self.request_id = state.request_id.get()
         try:
             self._conversation = Conversation(
                 state, self._request, self._caller, "stream", is_stream=True
