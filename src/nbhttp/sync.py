@@ -489,7 +489,7 @@ def _run_nested(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, 
 
     nest_asyncio2.apply(loop)
     task = loop.create_task(coroutine)
-    with _Interrupt(loop, task) as interrupt:
+    with _keep_turns(loop), _Interrupt(loop, task) as interrupt:
         try:
             return loop.run_until_complete(task)
         except asyncio.CancelledError:
@@ -502,6 +502,22 @@ def _run_nested(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, 
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     loop.run_until_complete(task)
             raise
+
+
+@contextlib.contextmanager
+def _keep_turns(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Leave the loop as many callbacks as it had.
+
+    The turn of the loop that is under way has counted them, and asyncio's own takes so many out
+    without looking, while the nested run has called them already.
+    """
+    ready = loop._ready  # type: ignore[attr-defined] # noqa: SLF001 - of every BaseEventLoop
+    counted = len(ready)
+    try:
+        yield
+    finally:
+        for _ in range(counted - len(ready)):
+            loop.call_soon(int)
 
 
 class _Interrupt:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+import anyio
 import httpx
 import pytest
 from servers.counting import CountingServer, running_counting_server
@@ -491,6 +492,18 @@ def test_an_interrupt_ends_a_sync_call(server: CountingServer, call: str) -> Non
     server.wait_for(lambda s: s.in_flight == 0)
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_sync_call_within_anyio(server: CountingServer, backend: str) -> None:
+    """The name of the caller's library does not go along to nbhttp's own loop."""
+
+    async def main() -> list[bool]:
+        with HttpClient(server.url, trust_env=False) as client:
+            lines = list(client.lines("/ok"))
+            return [client.get("/ok").success, len(lines) == 1, len(client.map(["/ok"]).ok) == 1]
+
+    assert anyio.run(main, backend=backend) == [True] * 3
+
+
 # nbhttp.run
 
 
@@ -539,6 +552,30 @@ def test_run_nests_in_a_running_loop(server: CountingServer) -> None:
     done = run_script(NESTED, server.url, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["ok", "ok", "ok", "mine"]
+
+
+TURN = """
+import asyncio
+import nbhttp
+async def main():
+    loop = asyncio.get_running_loop()
+    called, over = [], asyncio.Event()
+    def cell():
+        nbhttp.run(asyncio.sleep(0))
+        over.set()
+    for callback in (cell, lambda: called.append(1), lambda: called.append(2)):
+        loop.call_soon(callback)
+    await over.wait()
+    print(called)
+asyncio.run(main())
+"""
+
+
+def test_run_leaves_the_turn_of_the_loop_that_is_under_way() -> None:
+    """Callbacks of that turn that the nested run has called are not missed by asyncio."""
+    done = run_script(TURN, "", check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["[1,", "2]"]
 
 
 UVLOOP = """

@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
+from sniffio import current_async_library_cvar
+
 from nbhttp._core.callers import CallingThread
 from nbhttp._core.runtime import at_end_of, spawn
 
@@ -180,6 +182,8 @@ class _Call:
 
     def run(self, function: Function) -> Any:
         context = contextvars.copy_context()
+        if current_async_library_cvar.get() is not None:  # anyio.run sets it: trio's, perhaps
+            context.run(current_async_library_cvar.set, "asyncio")
         try:
             self._loop.call_soon_threadsafe(self._start, function, context, context=context)
             while not self._is_done:
