@@ -60,7 +60,7 @@ def test_a_whole_file_is_one_sentence(changes: dict[str, object], sentence: str)
             {"error": "the server closed; run the cell again to resume"},
             "stopped at 412 MB of 1.2 GB: the server closed; run the cell again to resume",
         ),
-        ({"error": "bad checksum", "received": 1_200 * MB}, "stopped at 1.2 GB of 1.2 GB: bad checksum"),
+        ({"error": "bad checksum", "received": 1_200 * MB}, "failed after 1.2 GB: bad checksum"),
     ],
 )  # fmt: skip
 def test_a_part_says_where_and_what_to_do(changes: dict[str, object], sentence: str) -> None:

@@ -133,6 +133,8 @@ def download_outcome(event: DownloadFinished) -> str:
     if event.received == 0:
         error = "stopped before anything came"
         return error if event.error == "cancelled" else f"failed: {_error(event.error)}"
+    if event.received == event.total and event.error != "cancelled":  # such as a wrong checksum
+        return f"failed after {size_text(event.received)}: {_error(event.error)}"
     where = f"stopped at {of_total(event.received, event.total)}"
     if event.error != "cancelled":
         where += f": {_error(event.error)}"
