@@ -223,4 +223,5 @@ def missing_name(name: str, known: Collection[str]) -> AttributeError:
     package = Path(__file__).parent
     # `from nbhttp import config` asks for an attribute before it imports the module.
     is_module = (package / f"{name}.py").exists() or (package / name).exists()
-    return attribute_error("module 'nbhttp'", name, of_module, () if is_module else known)
+    habits = {name: f"it is a module of its own: import nbhttp.{name}"} if is_module else of_module
+    return attribute_error("module 'nbhttp'", name, habits, () if is_module else known)

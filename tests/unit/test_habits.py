@@ -67,6 +67,7 @@ def test_protocols_that_a_result_has_not_stay_silent(result: RequestResult) -> N
         ("AsyncHTTPClient", "did you mean 'AsyncHttpClient'?"),
         ("gett", "did you mean 'get'?"),
         ("fetch", "it is called get"),
+        ("formats", "it is a module of its own: import nbhttp.formats"),
         ("Timeout", "timeout=30"),
         ("no_such_thing", "no attribute 'no_such_thing'"),
     ],
