@@ -61,8 +61,11 @@ def explain(body: bytes, content_type: str, reason: str = "") -> str:
         found = "" if "\n" in found else found
     else:
         found = ""
-    found = found.removeprefix(f"{reason}: ") if reason else found
-    return f": {clip(redact_text(found))}" if found and found != reason else ""
+    repeated = len(reason) + 2
+    if reason and found[:repeated].casefold() == f"{reason}: ".casefold():
+        found = found[repeated:]
+    is_news = found and found.casefold() != reason.casefold()
+    return f": {clip(redact_text(found))}" if is_news else ""
 
 
 def opening(body: bytes, content_type: str) -> str:

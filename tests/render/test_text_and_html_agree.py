@@ -3,11 +3,13 @@
 import re
 
 import pytest
-from render.answers import ANSWERS
+from render.answers import ANSWERS, download
 from render.visible_text import visible_text
 
 from nbhttp._render.bundle import html, text
 from nbhttp._render.views.card import Card
+from nbhttp._render.views.outcomes import DownloadCard
+from nbhttp.errors import ConnectError
 from nbhttp.result import RequestResult
 
 CARDS = {name: make for name, make in ANSWERS.items() if isinstance(make(), RequestResult)}
@@ -54,3 +56,11 @@ def test_headers_are_complete_in_html(name: str) -> None:
     shown = visible_text(html(Card(result)))
     for field in (*result.headers, *(key.decode() for key, _ in result._request.headers)):
         assert visible(field).lower() in shown.lower()
+
+
+def test_a_download_that_has_no_file_names_none() -> None:
+    """One that failed before its name was known went nowhere, not to a file object."""
+    error = ConnectError("nobody listens")
+    failed = download(path=None, size=0, received=0, verified=False, exception=error)
+    assert "file object" not in text(DownloadCard(failed))
+    assert "file object" in text(DownloadCard(download(path=None)))

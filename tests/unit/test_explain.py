@@ -109,3 +109,6 @@ def test_what_repeats_the_status_is_left_out():
     body = b'{"title": "Not Found", "detail": "There is no station 7."}'
     assert explain(body, "application/problem+json", "Not Found") == ": There is no station 7."
     assert explain(b'{"error": "Not Found"}', "application/json", "Not Found") == ""
+    body = b'{"title": "Not found", "detail": "There is no station 7."}'
+    assert explain(body, "application/problem+json", "Not Found") == ": There is no station 7."
+    assert explain(b'{"error": "not found"}', "application/json", "Not Found") == ""

@@ -111,6 +111,7 @@ def test_a_summary_of_lines_begins_with_a_whole_one() -> None:
         watched.take(f"line {number:03} {'of many ' * 20}end")
     shown = [line.strip() for line in text(watched.moment()).splitlines() if "end" in line]
     assert len(shown) > 3
+    assert "before that:" in text(watched.moment()).partition(shown[0])[0]
     assert shown[-1].startswith("line 299 ")
     assert all(line.startswith("line ") for line in shown)
 

@@ -29,6 +29,7 @@ _TONES: dict[Outcome, Literal["ok", "info", "warn", "bad"]] = {
     "stopped": "warn",
     "failed": "bad",
 }
+_LINES_IN_SIGHT = 15
 _MOST_TEXT = 1_000_000
 _UNDECIDED = 10  # items within which a first token may still come, behind the preamble
 _MAY_BE_JSON = ("{", "[")
@@ -91,7 +92,7 @@ class Moment:
         if self.error:
             blocks.append(Note((Span(self.error, "bad"),)))
         if self.text:
-            blocks.append(self._tail(limits))
+            blocks += self._tail(limits)
         if self.rows:
             blocks.append(self._grid(limits))
         return blocks
@@ -101,15 +102,20 @@ class Moment:
             return Title(self.outcome, _TONES[self.outcome], self.method, self.url)
         return Note((Span(self.outcome, _TONES[self.outcome]),))
 
-    def _tail(self, limits: Limits) -> Lines:
+    def _tail(self, limits: Limits) -> list[Block]:
         text = redact_text(self.text[-4 * limits.characters :])
         text = text[-limits.characters :]
         if self.is_lines and len(text) < self.text_size:  # the first one is half of a line
             text = text.partition("\n")[2] or text
-        lines = text.removesuffix("\n").split("\n")[-limits.lines :]
+        # Lines stand in a box of this height: its end, the latest of them, would be out of sight.
+        most = min(limits.lines, _LINES_IN_SIGHT) if self.is_lines else limits.lines
+        lines = text.removesuffix("\n").split("\n")[-most:]
         left_out = self.text_size - sum(map(len, lines)) - len(lines)
-        more = f"{count(left_out, 'character')} before that" if left_out > 2 else ""
-        return Lines(tuple((Span(line),) for line in lines), more=more, is_prose=not self.is_lines)
+        tail = Lines(tuple((Span(line),) for line in lines), is_prose=not self.is_lines)
+        if left_out <= 2:
+            return [tail]
+        before = f"… {count(left_out, 'character')} before that:"
+        return [Note((Span(before),), is_quiet=True), tail]
 
     def _grid(self, limits: Limits) -> Grid:
         rows = [dict(row) for row in self.rows[-limits.rows :]]

@@ -155,18 +155,20 @@ class DownloadCard:
     def __init__(self, result: DownloadResult) -> None:
         self._result = result
 
+    def _destination(self, room: int) -> Note | None:
+        result = self._result
+        if result.path is None and not result:  # a file object, or a file without a name as yet
+            return None
+        label = "File: " if result else "Goes to: "
+        return Note((Span(label, "strong"), Span(clip(_place(result), room))))
+
     def blocks(self, limits: Limits) -> tuple[Block, ...]:
         """Return the card, most important first."""
         result = self._result
         room = max(60, limits.string * 2)
         parts: Iterable[Block | None] = (
             Title(*self._verdict(), "GET", clip(redact_url(result.url[:8192]), room)),
-            Note(
-                (
-                    Span("File: " if result else "Goes to: ", "strong"),
-                    Span(clip(_place(result), room)),
-                )
-            ),
+            self._destination(room),
             Note((Span(" · ".join(self._facts())),), is_quiet=True),
             *self._failure(limits),
             attempts_grid(result.attempts, limits),
