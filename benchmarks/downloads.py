@@ -75,7 +75,8 @@ else:
         options = {"checksum": option}
     if option == "progress":
         options = {"on_progress": lambda *_: None}
-    result = client.download_file(url, path, progress=False, **options)
+    shown = {"progress": "bar" if option == "bar" else False}
+    result = client.download_file(url, path, **shown, **options)
     assert result.success, result.error
 seconds = time.perf_counter() - started
 print(seconds, cpu() - used, peak() - before)
@@ -186,6 +187,7 @@ def measure(given, nginx, work):
                 "curl": curl(large),
                 "nbhttp direct": ours("direct", large),
                 "nbhttp direct, on_progress": ours("direct", large, "progress"),
+                "nbhttp direct, a bar": ours("direct", large, "bar"),
                 "nbhttp direct, sha256": ours("direct", large, f"sha256:{sum_of}"),
                 "nbhttp direct, 8 segments": ours("direct", large, "8"),
                 "nbhttp httpx": ours("httpx-engine", large),
