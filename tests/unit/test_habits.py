@@ -67,7 +67,6 @@ def test_protocols_that_a_result_has_not_stay_silent(result: RequestResult) -> N
         ("AsyncHTTPClient", "did you mean 'AsyncHttpClient'?"),
         ("gett", "did you mean 'get'?"),
         ("fetch", "it is called get"),
-        ("formats", "it is a module of its own: import nbhttp.formats"),
         ("Timeout", "timeout=30"),
         ("no_such_thing", "no attribute 'no_such_thing'"),
     ],
@@ -77,6 +76,17 @@ def test_the_module_says_how_a_name_is_called_here(name: str, said: str) -> None
     with pytest.raises(AttributeError) as caught:
         getattr(nbhttp, name)
     assert str(caught.value).endswith(said) if "=" not in said else said in str(caught.value)
+
+
+def test_a_module_that_was_not_imported_is_named() -> None:
+    """In a process of its own: once anything has imported it, the attribute is there."""
+    code = "import nbhttp; nbhttp.formats"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, text=True, timeout=60
+    )
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith("AttributeError: module 'nbhttp' has no attribute 'formats'")
+    assert last.endswith("it is a module of its own: import nbhttp.formats")
 
 
 def test_importing_our_own_modules_looks_for_no_similar_name() -> None:
