@@ -437,12 +437,22 @@ class Batch:
         result = self._known(task)
         if result is None:
             result = await self._download(task.job, self._setting)
-            if self._manifest is not None:
-                self._manifest.note(task.job.identity, task.name, result)
+            await self._note(task, result)
         self._counts["ok" if result else "failed"] += 1
         self._counts["skipped"] += result.skipped
         self._fetched += result.received
         return result
+
+    async def _note(self, task: Task, result: DownloadResult) -> None:
+        """Have the manifest know; a file that was there already is hashed for it, in a thread."""
+        if self._manifest is None:
+            return
+        if result.skipped:
+            try:
+                await anyio.to_thread.run_sync(lambda: result.sha256)
+            except OSError:  # gone by now: there is nothing to vouch for
+                return
+        self._manifest.note(task.job.identity, task.name, result)
 
     def _known(self, task: Task) -> DownloadResult | None:
         """Return the result of a file that the manifest vouches for."""

@@ -80,6 +80,7 @@ class DownloadResult(Displayed):
     __slots__ = (
         "__weakref__",
         "_head",
+        "_mtime_ns",
         "_sha256",
         "attempts",
         "elapsed",
@@ -107,6 +108,7 @@ class DownloadResult(Displayed):
         resumed_from: int = 0,
         elapsed: float = 0.0,
         sha256: str | None = None,
+        mtime_ns: int | None = None,
         verified: bool = False,
         skipped: bool = False,
         segments: int = 1,
@@ -132,6 +134,7 @@ class DownloadResult(Displayed):
         self.status_code = status_code
         self.redirects = tuple(redirects)
         self._head = head
+        self._mtime_ns = mtime_ns
         self._sha256 = sha256
 
     @property

@@ -333,6 +333,7 @@ class _Download:
         self._tally.is_skipped = True
         self._tally.is_verified = existing.is_verified
         self._tally.size = self._tally.total = existing.size
+        self._tally.mtime_ns = existing.stat.st_mtime_ns
 
     # One attempt
 
@@ -453,6 +454,7 @@ class _Download:
             received=tally.fetched,
             resumed_from=tally.resumed_from,
             elapsed=time.perf_counter() - self._started,
+            mtime_ns=tally.mtime_ns,
             sha256=None if sha256 is None else sha256.hex(),
             verified=tally.is_verified and error is None,
             skipped=tally.is_skipped,

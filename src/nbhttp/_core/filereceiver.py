@@ -402,7 +402,9 @@ class FileReceiver:
     ) -> Commit:
         if write is not None:
             write()
-        part.seal(size, identity=self._job.identity, validators=validators, mtime=self._mtime())
+        self._tally.mtime_ns = part.seal(
+            size, identity=self._job.identity, validators=validators, mtime=self._mtime()
+        )
         yield
         part.settle()
         yield

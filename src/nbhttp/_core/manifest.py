@@ -113,14 +113,13 @@ class Manifest:
         return entry if is_same else None
 
     def note(self, identity: Identity, name: str, result: DownloadResult) -> None:
-        """Take down how a file's download ended; `flush` writes it."""
+        """Take down how a file's download ended; `flush` writes it. The hash is to be known."""
         note: dict[str, Any] = {"identity": identity, "name": name, "at": time.time()}
-        if result.success and result.path is not None:
-            stat = result.path.stat()
+        if result.success:
             note |= {
                 "status": "ok",
-                "size": stat.st_size,
-                "mtime": stat.st_mtime_ns,
+                "size": result.size,
+                "mtime": result._mtime_ns,  # noqa: SLF001 - as it was when the file got its name
                 "sha256": result.sha256,
             }
         else:

@@ -450,7 +450,7 @@ class Part:
         identity: Identity,
         validators: Validators,
         mtime: float | None = None,
-    ) -> None:
+    ) -> int:
         """Note at the complete file what it is; nothing is written to it after this.
 
         Args:
@@ -458,13 +458,20 @@ class Part:
             identity: Where it came from.
             validators: Its version.
             mtime: Modification time to set, in seconds since 1970; None leaves it.
+
+        Returns:
+            Its modification time, in nanoseconds since 1970.
         """
         fd = self._open_fd
-        if os.fstat(fd).st_size != size:
+        found = os.fstat(fd)
+        if found.st_size != size:
             os.ftruncate(fd, size)
         if mtime is not None:
             os.utime(fd if os.utime in os.supports_fd else self._path, (mtime, mtime))
-        write_record(fd, identity, validators, size)
+        if found.st_size != size or mtime is not None:
+            found = os.fstat(fd)
+        write_record(fd, identity, validators, size, found.st_mtime_ns)
+        return found.st_mtime_ns
 
     def settle(self) -> None:
         """Have the sealed file survive a power cut."""
@@ -552,11 +559,10 @@ class Record:
     is_same_url: bool
 
 
-def write_record(fd: int, identity: Identity, validators: Validators, size: int) -> None:
-    """Note at an open, complete file where it came from; where that cannot be, nothing happens.
-
-    Called last, since it holds the file's modification time.
-    """
+def write_record(
+    fd: int, identity: Identity, validators: Validators, size: int, mtime_ns: int
+) -> None:
+    """Note at an open, complete file where it came from; where that cannot be, nothing happens."""
     if not hasattr(os, "setxattr"):
         return
     members = {
@@ -565,7 +571,7 @@ def write_record(fd: int, identity: Identity, validators: Validators, size: int)
         "etag": validators.etag,
         "last_modified": validators.last_modified,
         "size": size,
-        "mtime": os.fstat(fd).st_mtime_ns,
+        "mtime": mtime_ns,
     }
     with contextlib.suppress(OSError):
         os.setxattr(fd, _ATTRIBUTE, json.dumps(members).encode())

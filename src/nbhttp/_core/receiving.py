@@ -25,6 +25,7 @@ class Tally:
         segments: Most connections at once.
         restarts: Why it started over.
         size: The size of the finished file; None while there is none.
+        mtime_ns: When it was modified, in nanoseconds since 1970; None while there is none.
         is_verified: Whether a checksum or digest was compared, and is right.
         is_skipped: Whether the file was there already.
         digests: Of the finished file, by algorithm.
@@ -37,6 +38,7 @@ class Tally:
     segments: int = 1
     restarts: list[str] = field(default_factory=list)
     size: int | None = None
+    mtime_ns: int | None = None
     is_verified: bool = False
     is_skipped: bool = False
     digests: Mapping[str, bytes] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from nbhttp.errors import BodyTooLargeError, ProtocolError
 __all__ = ["AnswerReader", "ReadLimits"]
 
 _MAX_INTERIM = 100
+_USUAL_HEAD_BYTES = 8 * 1024
 
 
 class ReadLimits(NamedTuple):
@@ -128,16 +129,17 @@ class AnswerReader:
             self.is_done = True
         return self.is_done
 
-    def _feed_head(self, data: bytes | memoryview) -> bytes:
+    def _feed_head(self, data: bytes | memoryview) -> bytes | memoryview:
         """Read heads until the final one is complete; return the bytes behind it."""
         if self._partial is None:
-            raw = bytes(data)
-            matched = match_head(raw)
+            # Much of the body may have come along: it is not copied to look at the head.
+            matched = match_head(bytes(data[:_USUAL_HEAD_BYTES]))
             if matched is not None and matched[0].status >= 200:
                 head, end = matched
                 self._check_size(end)
                 self._begin(head)
-                return raw[end:]
+                return data[end:]
+            raw = bytes(data)
             end = find_head_end(raw)
         else:
             start = max(len(self._partial) - 2, 0)

@@ -169,14 +169,14 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take what arrived."""
         if self._sink is None:
-            self._receive(bytes(self._memory[:nbytes]))
+            self._receive(self._memory[:nbytes])
         else:
             self._pour(self._memory[:nbytes], self._sink)
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes | memoryview) -> None:
         content = self._feed(data)
         if content:
-            self._pieces.append(content)  # type: ignore[arg-type] # bytes in, bytes out
+            self._pieces.append(bytes(content))
             self._buffered += len(content)
             if self._buffered > _PAUSE_ABOVE_BYTES and not self._whole:
                 self._pause_reading()
