@@ -12,7 +12,8 @@ from typing import Any
 
 import anyio
 import pytest
-from servers import FaultServer
+from servers import FaultServer, Nginx
+from servers.link import Link
 
 import nbhttp
 from nbhttp import AsyncHttpClient, ConfigError, DownloadResult, HttpClient
@@ -293,6 +294,43 @@ def test_a_slow_connection_gets_company(client: HttpClient, fault: FaultServer, 
     )
     check(result, fault, size=size)
     assert result.segments > 1
+
+
+def test_as_many_connections_as_the_server_lets_be_fast(
+    client: HttpClient, nginx: Nginx, tmp_path: Path
+):
+    """Where each connection has its own limit more are used, and no more than are served."""
+    content = os.urandom(40 * MIB)
+    (nginx.root / "large").write_bytes(content)
+    for place, expected in (("paced", 4), ("paced-twice", 2)):
+        result = client.download_file(
+            f"{nginx.url}/{place}/large", tmp_path / place, progress=False, timeout=30
+        )
+        assert result.success, result.error
+        assert (tmp_path / place).read_bytes() == content
+        assert (result.segments, result.restarts) == (expected, ())
+
+
+def test_connections_that_are_of_no_use_are_taken_back(
+    client: HttpClient, nginx: Nginx, tmp_path: Path
+):
+    """Where the line is the limit more are tried once, and the first goes on alone."""
+    content = os.urandom(40 * MIB)
+    (nginx.root / "large").write_bytes(content)
+    at_end = 0
+    with Link(int(nginx.url.rpartition(":")[2]), 8 * MIB).running() as link:
+
+        def look(received: int, total: int | None) -> None:
+            nonlocal at_end
+            if total and received < total:
+                at_end = link.open
+
+        result = client.download_file(
+            f"{link.url}/large", tmp_path / "f", progress=False, on_progress=look
+        )
+    assert result.success, result.error
+    assert (tmp_path / "f").read_bytes() == content
+    assert (result.segments, link.most, at_end) == (4, 4, 1)
 
 
 @pytest.mark.parametrize("segments", [0, 33, -1, 2.0, True, "many", None])

@@ -183,6 +183,7 @@ pid {work}/nginx.pid;
 error_log {work}/error.log warn;
 events {{ worker_connections 512; }}
 http {{
+    limit_conn_zone $server_port zone=all:1m;
     access_log off;
     default_type application/octet-stream;
     types {{
@@ -206,6 +207,8 @@ http {{
         location / {{ autoindex on; }}
         location /gzip/ {{ alias {root}/; gzip on; gzip_min_length 1; gzip_types *; }}
         location /slow/ {{ alias {root}/; limit_rate 64k; }}
+        location /paced/ {{ alias {root}/; limit_rate 8m; }}
+        location /paced-twice/ {{ alias {root}/; limit_rate 8m; limit_conn all 2; }}
         location = /nothing {{ return 204; }}
         location = /moved {{ return 301 /; }}
     }}

@@ -1,5 +1,6 @@
 """The connections that fetch one file's parts at once."""
 
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew"]
 
-MOST = 8
-"""Connections that are tried unasked."""
+_STEPS = (4, 8)
+"""How many connections are tried unasked, one after the other.
+
+A step that multiplies them shows in half a second, on a jittery line too, whether they help.
+"""
 LEAST_BYTES = 16 * 1024 * 1024
 """What must be left for a second connection to be tried."""
 _LEAST_S = 3.0  # and it must take this long
-_WINDOW_S = 1.0
+_WINDOW_S = 0.5
+_SETTLING_S = 0.3
 _GAIN = 1.2
 _FAILURES = 3
 _DELAY_S = 0.25
@@ -58,6 +63,7 @@ class Crew:
         self._make_stream = make_stream
         self._wanted = wanted
         self._workers = 0
+        self._most: float = math.inf  # more workers than this end as soon as they can
         self._failure: Exception | None = None
         self._last_error: Exception | None = None
 
@@ -117,7 +123,7 @@ class Crew:
     async def _fetch_one(self, live: "Live | None", stream: Stream | None) -> bool:
         """Fetch one span; whether this worker has no more to do."""
         if live is None or stream is None:
-            span = self._streams.take()
+            span = None if self._is_superfluous else self._streams.take()
             if span is None:
                 return True
             opened = await self._open(span)
@@ -125,7 +131,11 @@ class Crew:
                 return True
             live, stream = opened
         await self._streams.drain(live, stream)
-        return stream.is_retiring
+        return self._is_superfluous
+
+    @property
+    def _is_superfluous(self) -> bool:
+        return self._workers > self._most
 
     async def _open(self, span: Span) -> "tuple[Live, Stream] | None":
         """Ask for a span; None when the server does not serve parts after all."""
@@ -161,23 +171,25 @@ class Crew:
     async def _grow(self) -> None:
         """Add workers as long as all together get faster by it."""
         rate = await self._rate()
-        while self._is_worth_growing(rate):
-            active = self._streams.active
-            added = min(max(active, 1), MOST - active)
-            self._add(added)
-            await anyio.sleep(_WINDOW_S / 3)
+        for step in _STEPS:
+            if not self._is_worth_growing(rate):
+                return
+            before = self._streams.active
+            self._add(step - self._workers)
+            await anyio.sleep(_SETTLING_S)
             faster = await self._rate()
             if faster < rate * _GAIN:
-                self._streams.retire(added)
+                self._most = before
+                self._streams.keep(before)
                 return
             rate = faster
 
     def _is_worth_growing(self, rate: float) -> bool:
         left = (self._streams.total or 0) - self._streams.received
-        return self._streams.active < MOST and left > max(LEAST_BYTES, rate * _LEAST_S)
+        return left > max(LEAST_BYTES, rate * _LEAST_S)
 
     async def _rate(self) -> float:
-        """Return bytes a second, of all workers, over the next second."""
+        """Return bytes a second, of all workers, over the next half second."""
         before, began = self._streams.received, time.monotonic()
         await anyio.sleep(_WINDOW_S)
         return (self._streams.received - before) / (time.monotonic() - began)

@@ -183,9 +183,9 @@ class Streams:
                 return span
         return None
 
-    def retire(self, number: int) -> None:
-        """Let the `number` youngest streams end with their next piece."""
-        for stream in self._active[-number:] if number else []:
+    def keep(self, number: int) -> None:
+        """Let all but the `number` oldest streams end with their next piece."""
+        for stream in self._active[number:]:
             stream.is_retiring = True
 
 
