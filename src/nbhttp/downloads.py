@@ -67,6 +67,9 @@ class DownloadResult(Displayed):
         url: The URL that answered last, after redirections; secrets in it show only here.
         status_code: The last answer's; None when none came.
         redirects: The redirections that were followed to it.
+        engine: The engine that sent the last request: "direct", "httpx" or "transport"; "" when
+            none was sent.
+        engine_reason: Why that engine; "" when none was sent.
 
     Examples:
         >>> import nbhttp, tempfile
@@ -84,6 +87,8 @@ class DownloadResult(Displayed):
         "_sha256",
         "attempts",
         "elapsed",
+        "engine",
+        "engine_reason",
         "exception",
         "path",
         "received",
@@ -118,6 +123,8 @@ class DownloadResult(Displayed):
         status_code: int | None = None,
         head: "Head | None" = None,
         redirects: Sequence[Redirect] = (),
+        engine: str = "",
+        engine_reason: str = "",
     ) -> None:
         self.url = url
         self.path = path
@@ -133,6 +140,8 @@ class DownloadResult(Displayed):
         self.attempts = tuple(attempts)
         self.status_code = status_code
         self.redirects = tuple(redirects)
+        self.engine = engine
+        self.engine_reason = engine_reason
         self._head = head
         self._mtime_ns = mtime_ns
         self._sha256 = sha256

@@ -465,6 +465,8 @@ class _Download:
             status_code=None if answer is None else answer.facts.status,
             head=None if answer is None else answer.head,
             redirects=() if answer is None else answer.conversation.redirects,
+            engine="" if answer is None else answer.conversation.engine,
+            engine_reason="" if answer is None else answer.conversation.engine_reason,
         )
 
 
