@@ -27,6 +27,7 @@ LAYERS = [
         "_credentials",
         "_display",
         "_habits",
+        "_checks",
     ],
     ["redaction"],
 ]
@@ -34,7 +35,7 @@ LAYERS = [
 SIDE = {"logs", "progress", "_render"}
 SIDE_MAY_IMPORT = {
     "result", "downloads", "redaction", "errors", "types", "config", "integrations", "formats", "streaming",
-    "_json", "_charset", "_explain", "_core.events", "_engines.base", "tasks",
+    "_json", "_charset", "_explain", "_checks", "_core.events", "_engines.base", "tasks",
 } | SIDE  # fmt: skip
 # What reaches up or sideways, late (inside a function), each with its reason.
 LATE = {

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbhttp._checks import check_count, check_seconds, check_switch
 from nbhttp.errors import ConfigError
 from nbhttp.redaction import redact_repr
 
@@ -128,15 +129,15 @@ class ClientConfig:
     limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:
-        _check_count("max_connections", self.max_connections)
-        _check_count("max_redirects", self.max_redirects, least=0)
-        _check_count("max_header_bytes", self.max_header_bytes)
-        _check_count("max_header_fields", self.max_header_fields)
+        check_count("max_connections", self.max_connections)
+        check_count("max_redirects", self.max_redirects, least=0)
+        check_count("max_header_bytes", self.max_header_bytes)
+        check_count("max_header_fields", self.max_header_fields)
         if self.max_body is not None:
-            _check_count("max_body", self.max_body, least=0)
+            check_count("max_body", self.max_body, least=0)
         for name in ("follow_redirects", "http2", "trust_env"):
-            _check_switch(name, getattr(self, name))
-        _check_keepalive(self.keepalive_expiry)
+            check_switch(name, getattr(self, name))
+        check_seconds("keepalive_expiry", self.keepalive_expiry)
         _check_engine(self)
         _check_verify(self.verify)
         _check_hooks(self.event_hooks)
@@ -147,25 +148,6 @@ class ClientConfig:
 SETTING_NAMES = frozenset(
     {*(one.name for one in fields(ClientConfig) if one.init), "cookies", "name"}
 )  # what a client takes
-
-
-def _check_count(name: str, value: int, *, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} takes a whole number, not {redact_repr(value)}")
-    if value < least:
-        raise ConfigError(f"{name} must be at least {least}, not {value}")
-
-
-def _check_switch(name: str, value: bool) -> None:
-    if not isinstance(value, bool):  # "false" from an environment variable would be true
-        raise TypeError(f"{name} takes True or False, not {redact_repr(value)}")
-
-
-def _check_keepalive(seconds: float) -> None:
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise TypeError(f"keepalive_expiry takes seconds, not {redact_repr(seconds)}")
-    if not seconds >= 0:
-        raise ConfigError(f"keepalive_expiry must be 0 seconds or more, not {redact_repr(seconds)}")
 
 
 def _check_hooks(hooks: EventHooks) -> None:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import anyio
 import anyio.to_thread
 
+from nbhttp._checks import check_count
 from nbhttp._core import events
 from nbhttp._core.callers import Caller
 from nbhttp._core.committing import Together
 from nbhttp._core.destination import Destination, resolve
-from nbhttp._core.download_job import Job, JobMaker, Setting, check_count
+from nbhttp._core.download_job import Job, JobMaker, Setting
 from nbhttp._core.filenames import from_url, numbered, safe_name
 from nbhttp._core.manifest import DEFAULT_NAME, Manifest
 from nbhttp._core.partfile import sync_directory
@@ -232,7 +233,7 @@ def make_plan(
         TypeError: A value has the wrong type.
     """
     wanted = read_items(items)
-    check_count("concurrency", concurrency)
+    concurrency = check_count("concurrency", concurrency)
     if not isinstance(directory, str | os.PathLike):
         raise TypeError(f"directory takes a path, not {redact_repr(directory)}")
     folder = resolve(os.path.join(directory, "")).directory  # noqa: PTH118 - ends in a separator

@@ -57,6 +57,8 @@ def test_a_file_is_fetched(client: HttpClient, fault: FaultServer, tmp_path: Pat
     assert not result.skipped
     assert not result.verified
     assert (result.status_code, len(result.attempts)) == (200, 1)
+    assert result.engine == client.get(fault.url).engine
+    assert result.engine_reason
     assert result.headers["etag"]
     assert result.elapsed > 0
     assert result.speed > 0
@@ -354,6 +356,9 @@ def test_wrong_segments_are_refused(client: HttpClient, tmp_path: Path, segments
         ({"timeout": 0}, ConfigError),
         ({"progress": "loud"}, ConfigError),
         ({"on_progress": 3}, TypeError),
+        ({"overwrite": "no"}, TypeError),
+        ({"mkdir": 1}, TypeError),
+        ({"keep_mtime": "false"}, TypeError),
         ({"nonsense": 1}, TypeError),
     ],
 )

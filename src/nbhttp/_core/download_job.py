@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbhttp._checks import check_count, check_seconds, check_switch
 from nbhttp._core.committing import Committer, ThreadCommitter
 from nbhttp._core.destination import Destination, resolve
 from nbhttp._core.digests import Checksum, parse_checksum
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from nbhttp._core.events import EventHub
     from nbhttp._core.request import Defaults
 
-__all__ = ["Job", "JobMaker", "Manner", "Setting", "check_count", "make_job"]
+__all__ = ["Job", "JobMaker", "Manner", "Setting", "make_job"]
 
 MAX_SEGMENTS = 32
 _SET_BY_US = frozenset({b"range", b"if-range", b"if-none-match", b"if-modified-since"})
@@ -128,11 +129,13 @@ class JobMaker:
         self._options = {name: value for name, value in options.items() if not _is_absent(value)}
         self._checksum = parse_checksum(checksum)
         self._manner = Manner(
-            overwrite=overwrite,
+            overwrite=check_switch("overwrite", overwrite),
             segments=_checked_segments(segments),
             max_attempts=check_count("max_attempts", max_attempts),
-            lock_timeout=_checked_seconds("lock_timeout", lock_timeout),
-            keep_mtime=keep_mtime,
+            lock_timeout=None
+            if lock_timeout is None
+            else check_seconds("lock_timeout", lock_timeout),
+            keep_mtime=check_switch("keep_mtime", keep_mtime),
             chunk_size=check_count("chunk_size", chunk_size),
             on_progress=on_progress,
             display=display,
@@ -181,7 +184,7 @@ def make_job(
     """
     job = JobMaker(defaults, **options).make(url, Destination())
     # Last: it may create a directory.
-    return job._replace(destination=resolve(save_path, mkdir=mkdir))
+    return job._replace(destination=resolve(save_path, mkdir=check_switch("mkdir", mkdir)))
 
 
 def _is_absent(value: Any) -> bool:
@@ -213,27 +216,3 @@ def _checked_segments(segments: Any) -> int | None:
     if not is_count or not 1 <= segments <= MAX_SEGMENTS:
         raise ConfigError(f"segments takes 'auto' or 1 to {MAX_SEGMENTS}, not {segments!r}")
     return int(segments)
-
-
-def check_count(name: str, value: Any) -> int:
-    """Return a whole number of at least 1.
-
-    Raises:
-        ConfigError: It is less.
-        TypeError: It is no whole number.
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} takes a whole number, not {redact_repr(value)}")
-    if value < 1:
-        raise ConfigError(f"{name} must be at least 1, not {value}")
-    return value
-
-
-def _checked_seconds(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} takes seconds or None, not {redact_repr(value)}")
-    if not value >= 0:
-        raise ConfigError(f"{name} must be 0 seconds or more, not {value!r}; None waits forever")
-    return float(value)

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from nbhttp._checks import check_count
 from nbhttp._core import events
 from nbhttp._core import reconnect as reconnecting
 from nbhttp._core.request import Prepared, raw_headers
 from nbhttp._core.runtime import Sleeper, sleeper
-from nbhttp._core.stream import Stream, StreamCall, checked_count, stream_request
+from nbhttp._core.stream import Stream, StreamCall, stream_request
 from nbhttp._json import JsonError, loads
 from nbhttp.errors import (
     DecodeError,
@@ -59,7 +60,7 @@ class EventStream(Stream[ServerSentEvent]):
         self._most_failures = reconnecting.checked_reconnect(
             reconnect, is_replayable=request.is_replayable
         )
-        most = checked_count("max_events", max_events)
+        most = None if max_events is None else check_count("max_events", max_events)
         self._left = float("inf") if most is None else most
         self._decodes_json = decodes_json
         self._max_event = max_event

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from io import TextIOBase
 from typing import TYPE_CHECKING, Any, cast
 
+from nbhttp._checks import check_count, check_switch
 from nbhttp._core import urls
 from nbhttp._core.cookies import make_jar, without_domain
 from nbhttp._core.urls import ParsedUrl
@@ -326,10 +327,7 @@ def build_item(defaults: Defaults, item: Any) -> Prepared:
 
 def bulk_items(defaults: Defaults, requests: Any, concurrency: int) -> Any:
     """Check what `map` was given; a list is built as a whole, before anything is sent."""
-    if isinstance(concurrency, bool) or not isinstance(concurrency, int):
-        raise TypeError(f"concurrency takes a whole number, not {redact_repr(concurrency)}")
-    if concurrency < 1:
-        raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
+    check_count("concurrency", concurrency)
     if isinstance(requests, str | bytes | Mapping) or not isinstance(
         requests, Iterable | AsyncIterable
     ):
@@ -505,9 +503,7 @@ def _on_upload(function: Any) -> Any:
 def _follow_redirects(value: Any, config: ClientConfig) -> bool:
     if isinstance(value, Unset):
         return config.follow_redirects
-    if not isinstance(value, bool):
-        raise TypeError(f"follow_redirects takes True or False, not {redact_repr(value)}")
-    return value
+    return check_switch("follow_redirects", value)
 
 
 # Header fields

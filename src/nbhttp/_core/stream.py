@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Never, Self, TypeVar
 from anyio.lowlevel import checkpoint
 
 from nbhttp._charset import choose
+from nbhttp._checks import check_count
 from nbhttp._core.callers import Caller, here
 from nbhttp._core.live import Live, content_codings
 from nbhttp._core.request import Prepared, build
@@ -25,7 +26,6 @@ from nbhttp._core.send import Conversation, announce
 from nbhttp._engines import decoding
 from nbhttp._habits import OnlyAsync
 from nbhttp.errors import (
-    ConfigError,
     DecodeError,
     NbhttpError,
     RequestError,
@@ -33,7 +33,6 @@ from nbhttp.errors import (
     StreamError,
     UnexpectedContentTypeError,
 )
-from nbhttp.redaction import redact_repr
 from nbhttp.result import RequestResult
 from nbhttp.streaming import Decoder, LineDecoder, NdjsonDecoder
 
@@ -583,7 +582,7 @@ class ByteStream(Stream[bytes]):
         raise_exception: bool,
     ) -> None:
         super().__init__(state, request, raise_exception=raise_exception)
-        self._chunk_size = checked_count("chunk_size", chunk_size)
+        self._chunk_size = None if chunk_size is None else check_count("chunk_size", chunk_size)
         self._raw = raw
         if chunk_size is None or chunk_size >= _SMALL_CHUNK:
             self._piece_size = 0  # few objects come of it, however large it is
@@ -672,16 +671,6 @@ class NdjsonStream(Stream[Any]):
 
     def _make_decoder(self) -> NdjsonDecoder:
         return self._records
-
-
-def checked_count(name: str, value: int | None) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} takes a whole number or None, not {redact_repr(value)}")
-    if value < 1:
-        raise ConfigError(f"{name} must be at least 1, got {value}")
-    return value
 
 
 # What the clients' methods make of their arguments

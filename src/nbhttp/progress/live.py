@@ -11,6 +11,7 @@ from collections.abc import AsyncIterable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO, overload
 
+from nbhttp._checks import check_count
 from nbhttp._render.marks import one_line, visible
 from nbhttp.errors import ConfigError
 from nbhttp.progress.watched import Moment, Render, Watched
@@ -95,10 +96,7 @@ def _check(iterator: object, render: object, last: object) -> None:
         raise TypeError(f"render takes a name or a function, not {redact_repr(render)}")
     if isinstance(render, str) and render not in _KINDS:
         raise ConfigError(f"render takes one of {', '.join(_KINDS)}, got {render!r}")
-    if isinstance(last, bool) or not isinstance(last, int):
-        raise TypeError(f"last takes a whole number, not {redact_repr(last)}")
-    if last < 1:
-        raise ConfigError(f"last must be at least 1, got {last}")
+    check_count("last", last)
 
 
 class _Painter(Protocol):
