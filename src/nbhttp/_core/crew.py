@@ -26,7 +26,7 @@ _STEPS = (4, 8)
 A step that multiplies them shows in half a second, on a jittery line too, whether they help.
 """
 LEAST_BYTES = 16 * 1024 * 1024
-"""What must be left for a second connection to be tried."""
+"""What must be left for further connections to be tried."""
 _LEAST_S = 3.0  # and it must take this long
 _WINDOW_S = 0.5
 _SETTLING_S = 0.3
@@ -172,7 +172,9 @@ class Crew:
         """Add workers as long as all together get faster by it."""
         rate = await self._rate()
         for step in _STEPS:
-            if not self._is_worth_growing(rate):
+            while LEAST_BYTES <= self._left < rate * _LEAST_S:
+                rate = await self._rate()  # many servers let the first bytes pass faster
+            if self._left < LEAST_BYTES:
                 return
             before = self._streams.active
             self._add(step - self._workers)
@@ -184,9 +186,9 @@ class Crew:
                 return
             rate = faster
 
-    def _is_worth_growing(self, rate: float) -> bool:
-        left = (self._streams.total or 0) - self._streams.received
-        return left > max(LEAST_BYTES, rate * _LEAST_S)
+    @property
+    def _left(self) -> int:
+        return (self._streams.total or 0) - self._streams.received
 
     async def _rate(self) -> float:
         """Return bytes a second, of all workers, over the next half second."""
