@@ -5,7 +5,7 @@ import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,12 +16,13 @@ from nbhttp._checks import check_count
 from nbhttp._core import events
 from nbhttp._core.callers import Caller
 from nbhttp._core.committing import Together
-from nbhttp._core.destination import Destination, resolve
+from nbhttp._core.destination import Destination, check_path, resolve
+from nbhttp._core.digests import Checksum
 from nbhttp._core.download_job import Job, JobMaker, Setting
 from nbhttp._core.filenames import from_url, numbered, safe_name
 from nbhttp._core.manifest import DEFAULT_NAME, Manifest
 from nbhttp._core.partfile import sync_directory
-from nbhttp._core.reporting import Display
+from nbhttp._core.reporting import Display, FunctionDisplay
 from nbhttp.bulk import BulkResult, Collected, map_bounded
 from nbhttp.downloads import DownloadResult
 from nbhttp.errors import ConfigError
@@ -79,49 +80,77 @@ def read_items(items: Any) -> list[Item]:
         ConfigError: A mapping has no `url` or an unknown key.
         TypeError: It is one URL, or something else.
     """
-    if isinstance(items, str | bytes | Mapping):
+    if isinstance(items, str | bytes):
         raise TypeError(
             f"download_many takes many URLs, not {redact_repr(items)}; use download_file for one"
         )
+    if isinstance(items, Mapping):
+        raise TypeError(
+            "download_many takes a list of mappings with 'url', or of (url, name) pairs, not one "
+            "mapping"
+        )
     if hasattr(items, "columns") and hasattr(items, "to_dict"):
-        missing = {"url"} - set(items.columns)
-        if missing:
-            raise ConfigError(f"the table has no column 'url', only {list(items.columns)}")
-        kept = [column for column in _KEYS if column in items.columns]
+        columns = list(items.columns)
+        if columns.count("url") != 1:
+            raise ConfigError(f"the table needs one column 'url', and has {columns}")
+        kept = [column for column in _KEYS if column in columns]
         items = [_without_gaps(row) for row in items[kept].to_dict("records")]
     try:
-        return [_item(value) for value in items]
+        values = iter(items)
     except TypeError as exc:
-        if hasattr(items, "__iter__"):
-            raise
         raise TypeError(
             f"download_many takes an iterable of URLs, not {redact_repr(items)}"
         ) from exc
+    return [_item(number, value) for number, value in enumerate(values)]
 
 
 def _without_gaps(row: Mapping[str, Any]) -> dict[str, Any]:
     """Drop what a table holds for "nothing here": None and NaN."""
-    return {key: value for key, value in row.items() if value is not None and value == value}  # noqa: PLR0124 - NaN differs from itself
+    return {key: value for key, value in row.items() if not _is_gap(value)}
 
 
-def _item(value: Any) -> Item:
+def _is_gap(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)  # noqa: PLR0124 - NaN and NaT differ so
+    except TypeError:  # pandas.NA will not say
+        return True
+    except ValueError:  # an array
+        return False
+
+
+def _item(number: int, value: Any) -> Item:
     if isinstance(value, Item):
         return value
     if isinstance(value, Mapping):
-        unknown = sorted(set(value) - set(_KEYS))
+        unknown = sorted(map(str, value.keys() - set(_KEYS)))
         if unknown or "url" not in value:
+            problem = f"has {unknown}" if unknown else "has no 'url'"
             raise ConfigError(
-                f"a mapping for download_many needs 'url' and may have {_KEYS[1:]}, "
-                f"not {unknown or sorted(value)}"
+                f"item {number} of download_many {problem}: a mapping needs 'url' and may have "
+                f"{', '.join(_KEYS[1:])}"
             )
-        return Item(**value)
+        return Item(**{**value, "name": _checked_name(number, value.get("name"))})
     if isinstance(value, tuple | list):
         if len(value) != 2:
-            raise ConfigError(f"a pair for download_many is (url, name), not {value!r}")
-        return Item(value[0], str(value[1]))
+            raise ConfigError(
+                f"item {number} of download_many: a pair is (url, name), not {redact_repr(value)}"
+            )
+        return Item(value[0], _checked_name(number, value[1]))
     if not isinstance(value, str) and not hasattr(value, "host"):  # an httpx.URL
-        raise TypeError(f"download_many takes URLs, pairs or mappings, not {redact_repr(value)}")
+        raise TypeError(
+            f"item {number} of download_many: a URL, a pair or a mapping, not {redact_repr(value)}"
+        )
     return Item(value)
+
+
+def _checked_name(number: int, name: Any) -> str | None:
+    if _is_gap(name):
+        return None
+    if isinstance(name, os.PathLike):
+        name = os.fspath(name)
+    if not isinstance(name, str):
+        raise TypeError(f"item {number} of download_many: a name is text, not {redact_repr(name)}")
+    return name
 
 
 class Task(NamedTuple):
@@ -138,53 +167,108 @@ class Task(NamedTuple):
 
 def make_tasks(
     items: Sequence[Item],
+    jobs: Sequence[Job],
     directory: Path,
-    maker: JobMaker,
     manifest: Manifest | None,
 ) -> tuple[list[Task], list[int]]:
     """Give every item its name.
 
     A URL keeps the name that it has in the manifest. Names that differ in case or composition
-    only are the same on some systems: a number makes them differ. The same URL twice is one file.
+    only are the same on some systems: a number makes them differ, unless both were asked for. The
+    same request under the same name is one file.
+
+    Args:
+        items: What is asked for.
+        jobs: Their jobs, as yet without a destination.
+        directory: Where all go.
+        manifest: None when none is kept.
 
     Returns:
         The tasks, and for each item the index of its task.
 
     Raises:
-        ConfigError: Two items with different URLs ask for the same name, or an item is wrong.
-        TypeError: An item has the wrong type.
+        ConfigError: Two items ask for the same name, or for one file with two checksums.
     """
+    names = _Names(items, directory, manifest)
     tasks: list[Task] = []
-    taken: dict[str, int] = {}
-    of_url: dict[tuple[str, str | None], int] = {}
+    of_request: dict[Any, int] = {}
     where: list[int] = []
-    nowhere = Destination()
-    for item in items:
-        job = maker.make(item.url, nowhere, checksum=item.checksum, headers=item.headers)
-        url = job.request.url.text
-        known = of_url.get((url, item.name))
-        if known is not None:
-            where.append(known)
-            continue
-        name = _name(item, job, manifest)
-        if _key(name) in taken:
-            if item.name is not None:
-                other = tasks[taken[_key(name)]].job.identity.shown
-                raise ConfigError(
-                    f"two files would be named {name!r}: {other} and {job.identity.shown}"
-                )
-            name = next(each for n in count(2) if _key(each := numbered(name, n)) not in taken)
-        of_url[url, item.name] = taken[_key(name)] = len(tasks)
-        where.append(len(tasks))
-        tasks.append(Task(job._replace(destination=Destination(directory, name)), name))
+    for item, job in zip(items, jobs, strict=True):
+        own_fields = None if item.headers is None else tuple(job.request.headers)
+        request = (job.request.url.text, item.name, own_fields)
+        known = of_request.get(request)
+        if known is None:
+            of_request[request] = known = len(tasks)
+            name = names.give(item, job)
+            tasks.append(Task(job._replace(destination=Destination(directory, name)), name))
+        elif job.checksum is not None:
+            tasks[known] = _with_checksum(tasks[known], job.checksum)
+        where.append(known)
     return tasks, where
 
 
-def _name(item: Item, job: Job, manifest: Manifest | None) -> str:
-    if item.name is not None:
-        return safe_name(item.name)
-    known = None if manifest is None else manifest.name_of(job.identity)
-    return known or safe_name(from_url(job.request.url.text))
+def _with_checksum(task: Task, checksum: Checksum) -> Task:
+    """Return what was asked for before, with the checksum that it is asked for with now."""
+    known = task.job.checksum
+    if known not in {None, checksum}:
+        raise ConfigError(
+            f"{task.job.identity.shown} is asked for with two checksums: {known} and {checksum}"
+        )
+    return task._replace(job=task.job._replace(checksum=checksum))
+
+
+class _Names:
+    """The names of a batch, each given once."""
+
+    def __init__(self, items: Sequence[Item], directory: Path, manifest: Manifest | None) -> None:
+        self._manifest = manifest
+        self._given: dict[str, Job] = {}
+        self._asked = {_key(safe_name(item.name)) for item in items if item.name is not None}
+        self._kept: set[str] = set()
+        self._of_manifest = ""
+        if manifest is not None:
+            self._kept = {_key(name) for name in manifest.names()}
+            if manifest.path.parent == directory:
+                self._of_manifest = _key(manifest.path.name)
+
+    def give(self, item: Item, job: Job) -> str:
+        """Return the name of an item's file.
+
+        Raises:
+            ConfigError: The name that it asks for belongs to another.
+        """
+        name = self._asked_for(item, job) if item.name is not None else self._found(job)
+        self._given[_key(name)] = job
+        return name
+
+    def _asked_for(self, item: Item, job: Job) -> str:
+        name = safe_name(item.name)
+        other = self._given.get(_key(name))
+        if other is not None:
+            raise ConfigError(
+                f"two files would be named {name!r}: {other.identity.shown} and "
+                f"{job.identity.shown}",
+                hint="all go into one directory; give them different names",
+            )
+        if _key(name) == self._of_manifest:
+            raise ConfigError(f"{name!r} is the manifest's name", hint="choose another")
+        return name
+
+    def _found(self, job: Job) -> str:
+        known = None if self._manifest is None else self._manifest.name_of(job.identity)
+        if known is not None and not self._is_taken(known):
+            return known
+        name = safe_name(from_url(job.request.url.text))
+        numbers = (numbered(name, number) for number in count(2))
+        return next(
+            each
+            for each in chain((name,), numbers)
+            if not self._is_taken(each) and _key(each) not in self._kept
+        )
+
+    def _is_taken(self, name: str) -> bool:
+        key = _key(name)
+        return key in self._given or key in self._asked or key == self._of_manifest
 
 
 def _key(name: str) -> str:
@@ -236,15 +320,19 @@ def make_plan(
     concurrency = check_count("concurrency", concurrency)
     if not isinstance(directory, str | os.PathLike):
         raise TypeError(f"directory takes a path, not {redact_repr(directory)}")
+    check_path("directory", directory)
+    common = dict(options)
+    if headers is not None:
+        common["headers"] = headers
+    is_kept = manifest is not False and manifest is not None
+    maker = JobMaker(defaults, common, hashes_sha256=is_kept)
+    nowhere = Destination()
+    jobs = [maker.make(i.url, nowhere, checksum=i.checksum, headers=i.headers) for i in wanted]
+    # Only now: it may create the directory.
     folder = resolve(os.path.join(directory, "")).directory  # noqa: PTH118 - ends in a separator
     assert folder is not None  # noqa: S101 - it ends as a directory
     kept = _manifest(manifest, folder)
-
-    common = {name: value for name, value in options.items() if name != "mkdir"}
-    if headers is not None:
-        common["headers"] = headers
-    maker = JobMaker(defaults, hashes_sha256=kept is not None, **common)
-    tasks, where = make_tasks(wanted, folder, maker, kept)
+    tasks, where = make_tasks(wanted, jobs, folder, kept)
     return Plan(tasks, where, kept, concurrency, make_display)
 
 
@@ -311,7 +399,8 @@ class DownloadManyResult(BulkResult[DownloadResult]):
         from nbhttp.integrations._require import require
 
         pandas = require("pandas", extra="pandas", feature="to_pandas()")
-        return pandas.DataFrame([result.to_dict() for result in self])
+        columns = DownloadResult(url="").to_dict()
+        return pandas.DataFrame([result.to_dict() for result in self], columns=list(columns))
 
     def __repr__(self) -> str:
         failed = sum(1 for result in self if not result)
@@ -364,13 +453,16 @@ class Batch:
         self._id = f"b{next(_numbers):06d}"
         self._started = time.perf_counter()
         self._counts = {"ok": 0, "skipped": 0, "failed": 0}
-        self._fetched = 0
+        self._fetched = self._resumed = 0
         self._files = len(plan.tasks)
+        self._before: dict[str, int] = {}  # bytes of earlier runs, of each file under way
         self._running: dict[str, int] = {}
+        self._shown: set[str] = set()
+        self._shows_all = isinstance(self._display, FunctionDisplay)
         self._news: dict[tuple[str, str], Any] = {}
         self._committer = Together()
         own_hub: events.EventHub | None = None
-        if self._display is not None:
+        if self._display is not None or hub.is_heard:
             own_hub = events.EventHub(parent=hub)
             own_hub.subscribe(self._hear)
         self._setting = Setting(own_hub, syncs_name=False, committer=self._committer)
@@ -442,6 +534,7 @@ class Batch:
         self._counts["ok" if result else "failed"] += 1
         self._counts["skipped"] += result.skipped
         self._fetched += result.received
+        self._resumed += result.resumed_from
         return result
 
     async def _note(self, task: Task, result: DownloadResult) -> None:
@@ -478,23 +571,41 @@ class Batch:
     # Telling
 
     def _hear(self, event: Any) -> None:
-        """Take the events of single files: the large ones are shown, the others only counted."""
-        if isinstance(event, events.DownloadFinished):
-            self._running.pop(event.download_id, None)
-            self._news.pop((event.download_id, "update"), None)
-            if self._news.pop((event.download_id, "start"), None) is None:
-                self._news[event.download_id, "finish"] = event
+        """Count what single files bring, and keep what is to be shown of them."""
+        match event:
+            case events.DownloadStarted():
+                kind, size = "start", event.total or 0
+                self._before.setdefault(event.download_id, event.resumed_from)
+            case events.DownloadProgress():
+                kind, size = "update", max(event.total or 0, event.received)
+                fetched = event.received - self._before.get(event.download_id, 0)
+                known = self._running.get(event.download_id, 0)
+                self._running[event.download_id] = max(fetched, known)  # it may start over
+            case events.DownloadFinished():
+                kind, size = "finish", 0
+                fetched = self._running.pop(event.download_id, 0)
+                self._before.pop(event.download_id, None)
+                if event.result is None:  # stopped: no result will tell
+                    self._fetched += fetched
+            case _:
+                return
+        if self._display is not None:
+            self._keep_news(event, kind, is_large=size >= _SHOWN_BYTES)
+
+    def _keep_news(self, event: Any, kind: str, *, is_large: bool) -> None:
+        """Keep an event for the next look: all for a function, those of large files for a bar."""
+        key = event.download_id
+        if is_large or self._shows_all:
+            self._shown.add(key)
+        if key not in self._shown:
             return
-        if isinstance(event, events.DownloadProgress):
-            self._running[event.download_id] = event.received
-        if isinstance(event, events.DownloadStarted):
-            kind = "start"
-        elif isinstance(event, events.DownloadProgress):
-            kind = "update"
-        else:
-            return
-        if event.total is None or event.total >= _SHOWN_BYTES:
-            self._news[event.download_id, kind] = event
+        self._news[key, kind] = event
+        if kind == "finish":
+            self._shown.discard(key)
+            if not self._shows_all and self._news.pop((key, "start"), None) is not None:
+                # It began and ended between two looks: there is nothing to draw.
+                self._news.pop((key, "update"), None)
+                del self._news[key, kind]
 
     async def _watch(self) -> None:
         if self._display is None and not self._hub.is_heard:
@@ -512,6 +623,7 @@ class Batch:
             failed=self._counts["failed"],
             files=self._files,
             received=self._fetched + sum(self._running.values()),
+            resumed_from=self._resumed,
             is_over=is_over,
             elapsed=time.perf_counter() - self._started,
         )

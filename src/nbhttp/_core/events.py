@@ -144,7 +144,7 @@ class DownloadStarted:
 
 @dataclass(frozen=True, slots=True)
 class DownloadProgress:
-    """How far a download is; at most some ten times a second.
+    """How far a download is; at most some ten times a second, and each second while it stands.
 
     Attributes:
         received: Bytes that are there, those of earlier runs included; never above `total`.
@@ -207,6 +207,7 @@ class BatchProgress:
         received: Bytes fetched so far.
         is_over: Whether this is the last event of the batch.
         elapsed: Seconds from the call on.
+        resumed_from: Bytes of finished files that were there from an earlier call.
     """
 
     batch_id: str
@@ -218,6 +219,7 @@ class BatchProgress:
     received: int
     is_over: bool = False
     elapsed: float = 0.0
+    resumed_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)

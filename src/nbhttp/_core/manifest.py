@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import secrets
 import time
 from collections import deque
@@ -15,7 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from nbhttp._core.filenames import safe_name
 from nbhttp._core.partfile import Identity
+from nbhttp._core.pathlock import PathLock, held
 from nbhttp.downloads import DownloadResult
 from nbhttp.errors import ConfigError
 
@@ -55,12 +58,12 @@ class Manifest:
         except OSError as exc:
             raise ConfigError(f"cannot read the manifest {str(self.path)!r}: {exc}") from exc
         records = [record for record in map(_object, lines) if record is not None]
-        if lines and (not records or records[0].get("nbhttp_manifest") != _VERSION):
+        if lines and (not records or not _is_head(records[0])):
             raise ConfigError(
                 f"{str(self.path)!r} is no manifest of nbhttp",
                 hint="pass another path as manifest=, or move the file away",
             )
-        self._salt = str(records[0].get("salt")) if records else secrets.token_hex(16)
+        self._salt = _salt_of(records[0]) if records else secrets.token_hex(16)
         for record in records[1:]:
             if isinstance(record.get("id"), str):
                 self._entries[record["id"]] = record
@@ -98,7 +101,12 @@ class Manifest:
         if not self._entries:
             return None
         name = self._entries.get(identity.hashed(self._salt), {}).get("name")
-        return name if isinstance(name, str) and Path(name).name == name else None
+        return name if isinstance(name, str) and safe_name(name) == name else None
+
+    def names(self) -> set[str]:
+        """Return the names that files of this directory got."""
+        found = {entry.get("name") for entry in self._entries.values()}
+        return {name for name in found if isinstance(name, str)}
 
     def finished(self, identity: Identity, directory: Path, name: str) -> dict[str, Any] | None:
         """Return the entry of a file that an earlier run fetched, unless it changed since."""
@@ -132,22 +140,18 @@ class Manifest:
         What cannot be written is logged once and given up: the files are worth more than notes
         of them.
         """
-        lines = []
-        while self._notes:
-            lines.append(_line(self._entry(**self._notes.popleft())))
-        if not lines:
+        if not self._notes:
             return
         try:
-            self._append("".join(lines).encode())
+            fd = self._open() if self._fd is None else self._fd
+            data = b""
+            while self._notes:
+                data += _line(self._entry(**self._notes.popleft())).encode()
+            while data:
+                data = data[os.write(fd, data) :]
         except OSError as exc:
+            self._notes.clear()
             self._report(exc)
-
-    def _append(self, data: bytes) -> None:
-        if self._fd is None:
-            self._open()
-        assert self._fd is not None  # noqa: S101 - opened just now
-        while data:
-            data = data[os.write(self._fd, data) :]
 
     def _report(self, exc: OSError) -> None:
         if not self._is_reported:
@@ -166,11 +170,22 @@ class Manifest:
             "at": _utc(int(at)),
         }
 
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        self._fd = os.open(self.path, flags, 0o666)
-        if os.fstat(self._fd).st_size == 0:
-            os.write(self._fd, self._head().encode())
+    def _open(self) -> int:
+        """Open it behind its last whole line; another run may have made it meanwhile."""
+        with held(PathLock(f"{self.path}.lock")):
+            fd = self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+            size = os.fstat(fd).st_size
+            if size == 0:
+                os.write(fd, self._head().encode())
+                return fd
+            with self.path.open("rb") as file:
+                record = _object(file.readline().decode("utf-8", "replace"))
+                if record is not None and _is_head(record):
+                    self._salt = _salt_of(record)
+                file.seek(size - 1)
+                if file.read(1) != b"\n":  # a run was killed in the middle of a line
+                    os.write(fd, b"\n")
+            return fd
 
     def close(self) -> None:
         """Have all of it on disk."""
@@ -180,6 +195,15 @@ class Manifest:
             with contextlib.suppress(OSError):
                 os.fsync(fd)
             os.close(fd)
+
+
+def _is_head(record: dict[str, Any]) -> bool:
+    is_ours = record.get("nbhttp_manifest") == _VERSION
+    return is_ours and re.fullmatch("[0-9a-f]{32}", _salt_of(record)) is not None
+
+
+def _salt_of(record: dict[str, Any]) -> str:
+    return str(record.get("salt"))
 
 
 @lru_cache(maxsize=4)  # many files are done within one second
@@ -194,6 +218,6 @@ def _line(members: dict[str, Any]) -> str:
 def _object(line: str) -> dict[str, Any] | None:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -5,16 +5,35 @@
 import contextlib
 import os
 import sys
+import time
+from collections.abc import Iterator
 from typing import Any
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["PathLock"]
+__all__ = ["PathLock", "held"]
+
+_POLL_S = 0.005
 
 _FLAGS = os.O_RDWR | os.O_CREAT
 for _name in ("O_CLOEXEC", "O_NOFOLLOW"):
     _FLAGS |= getattr(os, _name, 0)
+
+
+@contextlib.contextmanager
+def held(lock: "PathLock") -> Iterator[None]:
+    """Wait for a lock that nobody holds for long, and hold it for the block.
+
+    Raises:
+        OSError: The file cannot be created or locked.
+    """
+    while not lock.try_take():
+        time.sleep(_POLL_S)
+    try:
+        yield
+    finally:
+        lock.give_back()
 
 
 class PathLock:

@@ -114,7 +114,7 @@ class UploadReport:
         self._is_over = True
         if success and self._handed != self._told:
             # The answer came, and ended the sending, before the last piece was told.
-            await self.tell(self._handed, self._handed)
+            await self.tell(self._handed, self._handed if self._total is None else self._total)
         elapsed = time.perf_counter() - self._started
         place = (self._sent, self._total)
         await self._show(

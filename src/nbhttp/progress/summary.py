@@ -163,6 +163,9 @@ def _error(error: str | None) -> str:
 def upload_outcome(event: UploadProgress) -> str:
     """Return how an upload ended: "1.2 GB in 38 s, sent"."""
     if event.success:
+        if event.total is not None and event.sent < event.total:
+            sent = of_total(event.sent, event.total)
+            return f"{sent} sent in {time_text(event.elapsed)}: the server answered before the rest"
         return f"{size_text(event.sent)} in {time_text(event.elapsed)}, sent"
     where = f"stopped at {of_total(event.sent, event.total)}"
     return where if event.error == "cancelled" else f"{where}: {_error(event.error)}"
@@ -171,7 +174,9 @@ def upload_outcome(event: UploadProgress) -> str:
 def batch_outcome(event: BatchProgress) -> str:
     """Return how a `download_many` ended: "500 files, 100 MB in 12 s, complete"."""
     fetched = f"{size_text(event.received)} in {time_text(event.elapsed)}"
-    already = f" ({event.skipped:,} were there already)" if event.skipped else ""
+    there = [f"{event.skipped:,}"] if event.skipped else []
+    there += [size_text(event.resumed_from)] if event.resumed_from else []
+    already = f" ({' and '.join(there)} were there already)" if there else ""
     if event.finished == event.files:
         noun = "file" if event.files == 1 else "files"
         return f"{event.files:,} {noun}, {fetched}, complete{already}"
