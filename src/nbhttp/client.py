@@ -381,7 +381,7 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
         from nbhttp.progress import for_download
 
         display = as_display(progress, for_download)
-        return make_job(self._state.defaults, url, save_path, display=display, **options)
+        return make_job(self._state.defaults, url, save_path, options, display)
 
     def _batch_plan(
         self,

@@ -302,7 +302,7 @@ def test_as_many_connections_as_the_server_lets_be_fast(
     client: HttpClient, nginx: Nginx, tmp_path: Path
 ):
     """Where each connection has its own limit more are used, and no more than are served."""
-    content = os.urandom(40 * MIB)
+    content = os.urandom(56 * MIB)
     (nginx.root / "large").write_bytes(content)
     for place, expected in (("paced", 4), ("paced-twice", 2)):
         result = client.download_file(
@@ -317,10 +317,10 @@ def test_connections_that_are_of_no_use_are_taken_back(
     client: HttpClient, nginx: Nginx, tmp_path: Path
 ):
     """Where the line is the limit more are tried once, and the first goes on alone."""
-    content = os.urandom(40 * MIB)
+    content = os.urandom(24 * MIB)
     (nginx.root / "large").write_bytes(content)
     at_end = 0
-    with Link(int(nginx.url.rpartition(":")[2]), 8 * MIB).running() as link:
+    with Link(int(nginx.url.rpartition(":")[2]), 4 * MIB).running() as link:
 
         def look(received: int, total: int | None) -> None:
             nonlocal at_end

@@ -204,7 +204,7 @@ def test_only_one_holds_the_lock(tmp_path: Path):
 
 
 def test_a_finished_file_is_recognised(tmp_path: Path):
-    """The record says from where and which version; it is void once the file changes."""
+    """The record says from where and which version, and whether the file changed since."""
     begun(tmp_path / "f", (0, 100))
     part = Part(tmp_path / "f")
     part.try_lock()
@@ -223,8 +223,35 @@ def test_a_finished_file_is_recognised(tmp_path: Path):
     other = read_record(tmp_path / "f", Identity("https://example.org/other"))
     assert other is not None
     assert not other.is_same_url
+    assert other.is_untouched
     (tmp_path / "f").write_bytes(b"y" * 100)
-    assert read_record(tmp_path / "f", HERE) is None
+    touched = read_record(tmp_path / "f", HERE)
+    assert touched is not None
+    assert not touched.is_untouched
+
+
+@pytest.mark.parametrize("what", ["cut", "replaced", "removed"])
+def test_a_part_that_others_touched_gets_no_name(tmp_path: Path, what: str):
+    """The bytes under the name are those that were written."""
+    part = Part(tmp_path / "f")
+    part.try_lock()
+    fd = part.open(Sidecar(HERE, V1, 100, "f"), keep=False)
+    os.write(fd, b"x" * 100)
+    if what == "cut":
+        os.truncate(part.path, 10)
+    else:
+        part.path.unlink()
+    if what == "replaced":
+        part.path.write_bytes(b"y" * 100)
+
+    def finish() -> None:
+        part.seal(100, identity=HERE, validators=V1)
+        part.name()
+
+    with pytest.raises(OSError, match="somebody else"):
+        finish()
+    part.unlock()
+    assert not (tmp_path / "f").exists()
 
 
 def test_an_unfinished_download_is_found_by_its_url(tmp_path: Path):
@@ -291,15 +318,22 @@ def test_bad_destinations_are_refused(tmp_path: Path):
     ("url", "same"),
     [
         ("https://user:pw@h.example/f?v=1#part", True),
-        ("https://h.example/f?v=1&api%5Fkey=x", True),
-        ("https://h.example/f?api_key=x&v=1", True),
+        ("https://h.example/f?v=1&X-Amz-Date=20261124T0Z&X-Amz-Signature=00ff", True),
+        ("https://h.example/f?sv=2&se=2026-11-24&sig=aa%2B&v=1", True),
+        ("https://h.example/f?v=1&Expires=1&Signature=x&Key-Pair-Id=K", True),
+        ("https://h.example/f?v=1&Expires=1&Signature=x&AWSAccessKeyId=A", True),
+        ("https://h.example/f?v=1&api_key=x", False),
+        ("https://h.example/f?v=1&key=x", False),
+        ("https://h.example/f?v=1&token=x", False),
+        ("https://h.example/f?v=1&se=x", False),
+        ("https://h.example/f?v=1&Expires=1", False),
         ("https://h.example/f?v=2", False),
         ("https://h.example/g?v=1", False),
         ("http://h.example/f?v=1", False),
     ],
 )
 def test_what_counts_of_a_url(url: str, same: bool):
-    """Not its credentials, however they are written, and not its fragment."""
+    """Not what signs it, not who asks, and not its fragment; all else may name another file."""
     identity = Identity("https://h.example/f?v=1")
     assert (Identity(url).hashed("00ff") == identity.hashed("00ff")) is same
 

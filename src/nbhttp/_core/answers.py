@@ -218,6 +218,8 @@ def _part(
         return Ruling(Verdict.CHANGED, "the file changed upstream")
     if found is None or found.start is None or found.stop is None:
         return Ruling(Verdict.START_OVER, "the server sent a part without saying which")
+    if facts.headers.get("content-type", "").lower().startswith("multipart/byteranges"):
+        return Ruling(Verdict.START_OVER, "the server sent several parts at once")
     if found.start != start or (stop is not None and found.stop > stop):
         return Ruling(Verdict.START_OVER, "the server sent another part than was asked for")
     if total is not None and found.total is not None and found.total != total:

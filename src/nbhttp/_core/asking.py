@@ -7,25 +7,38 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbhttp._core.answers import Facts, Ruling, read_facts
 from nbhttp._core.callers import Caller
+from nbhttp._core.live import ERROR_BODY_S, Live
 from nbhttp._core.ranges import Range
 from nbhttp._core.request import Prepared
+from nbhttp._core.runtime import time_limit
 from nbhttp._core.send import Conversation, announce
 from nbhttp.errors import DownloadError, NbhttpError, ProtocolError, RequestError
 
 if TYPE_CHECKING:
-    from nbhttp._core.live import Live
     from nbhttp._core.state import ClientState, Flight
     from nbhttp._engines.base import Head
 
-__all__ = ["Answer", "Asker"]
+__all__ = ["Answer", "Asker", "UsersError"]
 
 _EXPLANATION_BYTES = 4096
+
+
+class UsersError(Exception):
+    """What the user's own hook or auth scheme raised, which may look like a failing disk.
+
+    Args:
+        error: It.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Answer(NamedTuple):
     """An answer whose body is on the wire, and what its head says."""
 
-    live: "Live"
+    live: Live
     head: "Head"
     facts: Facts
     conversation: Conversation
@@ -61,11 +74,12 @@ class Answer(NamedTuple):
     async def _explanation(self) -> bytes:
         body = b""
         try:
-            async for piece in self.pieces():
-                body += piece
-                if len(body) >= _EXPLANATION_BYTES:
-                    break
-        except RequestError:
+            async with time_limit(ERROR_BODY_S):
+                async for piece in self.pieces():
+                    body += piece
+                    if len(body) >= _EXPLANATION_BYTES:
+                        break
+        except (RequestError, TimeoutError):
             pass  # what came is enough
         return body
 
@@ -103,6 +117,7 @@ class Asker:
 
         Raises:
             NbhttpError: No usable answer came.
+            UsersError: The user's own code failed.
         """
         self.last = None
         self.last = await self.ask_beside(wanted, conditions)
@@ -134,6 +149,8 @@ class Asker:
                 conversation.result(started, error=exc)  # completes the error
             if finish is not None:
                 finish(None, exc)
+            if isinstance(exc, Exception) and not isinstance(exc, NbhttpError):
+                raise UsersError(exc) from exc
             raise
         if finish is not None:
             finish(conversation.result(started, head, b"", peer), None)

@@ -1,5 +1,6 @@
 """Where a download goes, checked before anything is sent."""
 
+import inspect
 import io
 import os
 import stat
@@ -10,7 +11,7 @@ from typing import Any
 from nbhttp.errors import ConfigError
 from nbhttp.redaction import redact_repr
 
-__all__ = ["Destination", "check_target", "resolve"]
+__all__ = ["Destination", "check_path", "check_target", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,7 @@ def resolve(save_path: Any, *, mkdir: bool = False) -> Destination:
         raise TypeError(
             f"save_path takes a path or a writable binary file, not {redact_repr(save_path)}"
         )
-    text = os.fspath(save_path)
-    if not isinstance(text, str):
-        raise TypeError(f"save_path takes text, not {redact_repr(text)}")
-    if not text or "\0" in text:
-        raise ConfigError(f"save_path={text!r} is no path")
+    text = check_path("save_path", save_path)
     path = Path(text)
     if text == "~" or text.startswith("~/"):
         path = path.expanduser()
@@ -67,6 +64,25 @@ def resolve(save_path: Any, *, mkdir: bool = False) -> Destination:
         return _resolve_path(path, mkdir=mkdir, is_directory=ends_as_directory)
     except OSError as exc:
         raise ConfigError(f"save_path={text!r} cannot be used: {exc.strerror or exc}") from exc
+
+
+def check_path(name: str, path: "str | os.PathLike[str]") -> str:
+    """Return a path as text.
+
+    Raises:
+        ConfigError: It is empty, or has what no path can have.
+        TypeError: It is made of bytes.
+    """
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise TypeError(f"{name} takes text, not {redact_repr(text)}")
+    try:
+        is_path = bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        is_path = False
+    if not is_path:
+        raise ConfigError(f"{name}={text!r} is no path")
+    return text
 
 
 def _resolve_path(path: Path, *, mkdir: bool, is_directory: bool) -> Destination:
@@ -116,8 +132,17 @@ def _writable(directory: Path) -> Path:
 
 
 def _checked_file(file: Any) -> Any:
-    if isinstance(file, io.TextIOBase):
+    if isinstance(file, type):
+        raise TypeError(f"save_path takes an open file, not the class {file.__name__}")
+    if isinstance(file, io.TextIOBase) or hasattr(file, "encoding"):  # wrappers have that too
         raise TypeError(f"save_path is a text file ({redact_repr(file)}); open it with mode 'wb'")
+    if inspect.iscoroutinefunction(file.write):
+        raise TypeError(
+            f"save_path is a file whose write() is awaited ({redact_repr(file)}); pass its path, "
+            "or a plain file: files on disk are written without stalling the loop"
+        )
+    if getattr(file, "closed", False) is True:
+        raise ConfigError(f"save_path is a closed file: {redact_repr(file)}")
     writable = getattr(file, "writable", None)
     if writable is not None and not writable():
         raise ConfigError(f"save_path is a file that is not open for writing: {file!r}")

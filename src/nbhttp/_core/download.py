@@ -22,7 +22,7 @@ import anyio.to_thread
 
 from nbhttp._core import events
 from nbhttp._core.answers import RETRYABLE, StartOverError, Verdict, retry_after_s
-from nbhttp._core.asking import Answer, Asker
+from nbhttp._core.asking import Answer, Asker, UsersError
 from nbhttp._core.callers import Caller
 from nbhttp._core.destination import check_target
 from nbhttp._core.download_job import Job, Setting
@@ -114,6 +114,7 @@ class _Download:
             self._receiver = ObjectReceiver(job, self._tally, caller)
         self._existing: Existing | None = None  # until it is known to differ
         self._attempts: list[Attempt] = []
+        self._pause_s = 0.0  # before the present attempt
         self._reported_restarts = 0
 
     # What the reporter sees
@@ -157,6 +158,13 @@ class _Download:
     def _target(self) -> Path | None:
         return None if self._part is None else self._part.target
 
+    @property
+    def _where(self) -> str:
+        """What is written to, for people."""
+        if self._file is None:
+            return "the file object"
+        return repr(str(self._job.destination.directory if self._part is None else self._part.path))
+
     async def _report_start(self) -> None:
         restarts = self._tally.restarts
         because = restarts[-1] if len(restarts) > self._reported_restarts else None
@@ -168,23 +176,25 @@ class _Download:
     async def run(self) -> DownloadResult:
         """Fetch the file; see `download`."""
         try:
-            error = await self._watched() if self._reporter.is_watched else await self._outcome()
+            exc = await self._watched() if self._reporter.is_watched else await self._outcome()
+            error = None if exc is None else self._explained(exc)
         except BaseException:
-            self._receiver.leave()
+            await self._receiver.leave()
             await self._reporter.cancelled(self, self._started)
             raise
-        self._receiver.leave()
-        result = self._result(None if error is None else self._explained(error))
+        await self._receiver.leave()
+        result = self._result(error)
         await self._reporter.finished(self, self._started, result)
         return result
 
     async def _watched(self) -> Exception | None:
         """Do it while the reporter looks on; see `_outcome`."""
         error: Exception | None = None
+        is_over = anyio.Event()
         async with anyio.create_task_group() as group:
-            group.start_soon(self._reporter.watch, self)
+            group.start_soon(self._reporter.watch, self, is_over)
             error = await self._outcome()
-            group.cancel_scope.cancel()
+            is_over.set()
         return error
 
     async def _outcome(self) -> Exception | None:
@@ -221,8 +231,10 @@ class _Download:
                 None if answer is None else answer.facts.status,
                 None if exc is None else str(exc),
                 time.perf_counter() - began,
+                self._pause_s,
             )
         )
+        self._pause_s = 0.0
 
     async def _before_next(self, exc: Exception, failures: int) -> None:
         """Make ready for another attempt.
@@ -236,7 +248,7 @@ class _Download:
         """
         is_last = failures >= self._job.manner.max_attempts
         if isinstance(exc, StartOverError):
-            self._receiver.drop()
+            await self._receiver.drop()
             self._receiver.may_resume = exc.may_resume
             self._note_restart(str(exc))
             if is_last:
@@ -264,7 +276,7 @@ class _Download:
                 return asked if asked <= _LONGEST_RETRY_AFTER_S else None
         elif not isinstance(exc, RequestError):
             return None
-        longest = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** (failures - 1))
+        longest = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** min(failures - 1, 16))
         return random.uniform(0, longest)  # noqa: S311 - spreads clients, guards nothing
 
     async def _pause(self, exc: Exception, seconds: float) -> None:
@@ -286,6 +298,7 @@ class _Download:
         self._tally.waiting_because = str(exc)
         await anyio.sleep(seconds)
         self._tally.waiting_because = None
+        self._pause_s = seconds
 
     # Before the first byte
 
@@ -298,13 +311,14 @@ class _Download:
             name = await _in_thread(find_by_url, destination.directory, self._job.identity)
             target = None if name is None else destination.directory / name
         if target is not None:
-            await self._settle(target)
+            part = Part(target)
+            await self._lock(part)
+            await self._settle(part)
 
-    async def _settle(self, target: Path) -> None:
-        """Take the target's lock, and see what is there."""
+    async def _settle(self, part: Part) -> None:
+        """Take over a file whose lock is held, and see what is there."""
         assert self._file is not None  # noqa: S101 - there is a path
-        part = Part(target)
-        await self._lock(part)
+        target = part.target
         self._file.adopt(part)
         existing = None
         if os.path.lexists(target):  # noqa: ASYNC240 - one quick look
@@ -339,9 +353,6 @@ class _Download:
 
     async def _attempt(self) -> None:
         wanted = self._wanted()
-        if wanted is not None and wanted[0] == wanted[1]:
-            await self._receiver.complete()  # an earlier run was stopped just before its end
-            return
         conditions: Sequence[tuple[bytes, str]] = ()
         if wanted is not None:
             conditions = self._receiver.conditions()
@@ -394,13 +405,22 @@ class _Download:
             DownloadError: Another file has its name, and is not to be overwritten.
         """
         if self._file is not None and self._file.part is None:
-            await self._settle(self._named(answer))
+            part = Part(self._named(answer))
+            if not part.try_lock():
+                # Who has the lock may wait for the slot that this answer holds.
+                await answer.live.aclose()
+                await self._lock(part)
+                await self._settle(part)
+                raise _AskAgainError
+            await self._settle(part)
         existing, self._existing = self._existing, None
         if self._tally.is_skipped:
             return True
         if existing is None:
             return False
-        difference = await _in_thread(existing.difference, answer.facts)
+        # Who wants a file replaced has a reason to: dates alone do not keep it.
+        trusts_dates = not self._job.manner.overwrite
+        difference = await _in_thread(existing.difference, answer.facts, trusts_dates)
         if difference is None:
             self._skip(existing)
             return True
@@ -425,16 +445,20 @@ class _Download:
         Raises:
             Exception: It came from the user's own code, or is ours.
         """
-        part, total, received = self._part, self.total, self.received
+        total, received = self.total, self.received
+        if isinstance(exc, UsersError):
+            raise exc.error
         if isinstance(exc, OSError) and not isinstance(exc, NbhttpError):
-            return disk_error(exc.strerror or str(exc), part, exc)
+            where = repr(str(exc.filename)) if exc.filename else self._where
+            return disk_error(exc.strerror or str(exc), where, exc)
         if not isinstance(exc, NbhttpError):
             raise exc
         if isinstance(exc, ProtocolError) and total is not None and 0 < received < total:
+            can_resume = self._file is not None and self._file.can_resume
             truncated = TruncatedError(
                 f"expected {total:,} bytes from GET {self._job.identity.shown} "
                 f"but the connection ended after {received:,}",
-                hint="run it again to resume" if part is not None else "run it again",
+                hint="run it again to resume" if can_resume else "run it again",
             )
             truncated.__cause__ = exc
             return truncated

@@ -1,5 +1,6 @@
 """What one download is to do, checked before anything is sent."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from nbhttp.downloads import (
 )
 from nbhttp.errors import ConfigError
 from nbhttp.redaction import redact_repr
-from nbhttp.types import RequestOptions, Unset
+from nbhttp.types import Unset
 
 if TYPE_CHECKING:
     from nbhttp._core.events import EventHub
@@ -29,6 +30,17 @@ if TYPE_CHECKING:
 __all__ = ["Job", "JobMaker", "Manner", "Setting", "make_job"]
 
 MAX_SEGMENTS = 32
+_OF_REQUESTS = frozenset(
+    {"params", "headers", "timeout", "cookies", "auth", "follow_redirects", "extensions"}
+)
+_NAMES = (
+    (DownloadOptions.__optional_keys__ - {"progress"})
+    | _OF_REQUESTS
+    | {
+        "chunk_size",
+        "on_progress",
+    }
+)
 _SET_BY_US = frozenset({b"range", b"if-range", b"if-none-match", b"if-modified-since"})
 
 
@@ -90,57 +102,53 @@ class JobMaker:
 
     Args:
         defaults: The client's.
-        checksum: As `download_file` takes it.
-        headers: Of every request.
+        options: As `download_file` takes them, but for what says where.
+        display: Shows each job; None for none.
         hashes_sha256: See `Manner`.
-        options: Of `download_file`; those that are no download's are a request's.
 
     Raises:
         ConfigError: A value is wrong.
-        TypeError: A value has the wrong type.
+        TypeError: A value has the wrong type, or there is no such option.
     """
 
     def __init__(
         self,
         defaults: "Defaults",
+        options: Mapping[str, Any],
         *,
-        chunk_size: int = DEFAULT_CHUNK_SIZE,
-        on_progress: OnProgress | None = None,
         display: Display | None = None,
-        checksum: str | None = None,
-        overwrite: bool = False,
-        segments: Any = "auto",
-        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
-        lock_timeout: float | None = DEFAULT_LOCK_TIMEOUT_S,
-        keep_mtime: bool = False,
         hashes_sha256: bool = False,
-        **options: Any,
     ) -> None:
+        unknown = options.keys() - _NAMES
+        if unknown:
+            raise unknown_option(unknown, _NAMES, "download")
+        given = {name: value for name, value in options.items() if not isinstance(value, Unset)}
+        on_progress = given.get("on_progress")
         if on_progress is not None and not callable(on_progress):
             raise TypeError(
                 f"on_progress takes a function of two numbers, not {redact_repr(on_progress)}"
             )
-        unknown = options.keys() - RequestOptions.__optional_keys__
-        if unknown:
-            known = DownloadOptions.__optional_keys__ | {"params", "headers", "timeout"}
-            raise unknown_option(unknown, known, "download")
         # Ranges count coded bytes: of a file that is coded anew each time no part can be asked for.
         self._defaults = defaults.with_field("Accept-Encoding", "identity")
-        self._options = {name: value for name, value in options.items() if not _is_absent(value)}
-        self._checksum = parse_checksum(checksum)
+        self._options = {name: given[name] for name in given if name in _OF_REQUESTS}
+        self._checksum = parse_checksum(given.get("checksum"))
+        lock_timeout = given.get("lock_timeout", DEFAULT_LOCK_TIMEOUT_S)
         self._manner = Manner(
-            overwrite=check_switch("overwrite", overwrite),
-            segments=_checked_segments(segments),
-            max_attempts=check_count("max_attempts", max_attempts),
+            overwrite=check_switch("overwrite", given.get("overwrite", False)),
+            segments=_checked_segments(given.get("segments", "auto")),
+            max_attempts=check_count(
+                "max_attempts", given.get("max_attempts", DEFAULT_MAX_ATTEMPTS)
+            ),
             lock_timeout=None
             if lock_timeout is None
             else check_seconds("lock_timeout", lock_timeout),
-            keep_mtime=check_switch("keep_mtime", keep_mtime),
-            chunk_size=check_count("chunk_size", chunk_size),
+            keep_mtime=check_switch("keep_mtime", given.get("keep_mtime", False)),
+            chunk_size=check_count("chunk_size", given.get("chunk_size", DEFAULT_CHUNK_SIZE)),
             on_progress=on_progress,
             display=display,
             hashes_sha256=hashes_sha256,
         )
+        self.makes_parents = check_switch("mkdir", given.get("mkdir", False))
         _check_fields(self._defaults.raw_headers())
 
     def make(
@@ -174,22 +182,22 @@ class JobMaker:
 
 
 def make_job(
-    defaults: "Defaults", url: Any, save_path: Any, *, mkdir: bool = False, **options: Any
+    defaults: "Defaults",
+    url: Any,
+    save_path: Any,
+    options: Mapping[str, Any],
+    display: Display | None,
 ) -> Job:
-    """Check what the user asked for; see `JobMaker` for the options.
+    """Check what the user asked for; `options` are those of `download_file`.
 
     Raises:
         ConfigError: A value is wrong, or the destination cannot be written; nothing was sent.
-        TypeError: A value has the wrong type.
+        TypeError: A value has the wrong type, or there is no such option.
     """
-    job = JobMaker(defaults, **options).make(url, Destination())
+    maker = JobMaker(defaults, options, display=display)
+    job = maker.make(url, Destination())
     # Last: it may create a directory.
-    return job._replace(destination=resolve(save_path, mkdir=check_switch("mkdir", mkdir)))
-
-
-def _is_absent(value: Any) -> bool:
-    """Whether an option is not given at all; None means something to some of them."""
-    return isinstance(value, Unset)
+    return job._replace(destination=resolve(save_path, mkdir=maker.makes_parents))
 
 
 def _check_fields(headers: RawHeaders) -> None:
@@ -210,9 +218,11 @@ def _joined(first: Any, second: Any) -> Any:
 
 
 def _checked_segments(segments: Any) -> int | None:
-    if segments == "auto":
+    if isinstance(segments, str) and segments == "auto":
         return None
     is_count = isinstance(segments, int) and not isinstance(segments, bool)
     if not is_count or not 1 <= segments <= MAX_SEGMENTS:
-        raise ConfigError(f"segments takes 'auto' or 1 to {MAX_SEGMENTS}, not {segments!r}")
+        raise ConfigError(
+            f"segments takes 'auto' or 1 to {MAX_SEGMENTS}, not {redact_repr(segments)}"
+        )
     return int(segments)

@@ -5,7 +5,7 @@ from pathlib import Path
 from nbhttp._core.answers import Facts, http_date
 from nbhttp._core.digests import Checksum, stated_digests
 from nbhttp._core.hashing import hash_file
-from nbhttp._core.partfile import Identity, Record, read_record
+from nbhttp._core.partfile import Identity, Record, Validators, read_record
 
 __all__ = ["Existing"]
 
@@ -22,7 +22,8 @@ class Existing:
 
     def __init__(self, path: Path, identity: Identity) -> None:
         self.path = path
-        self.stat = path.lstat() if not path.exists() else path.stat()
+        self._is_broken_link = not path.exists()
+        self.stat = path.lstat() if self._is_broken_link else path.stat()
         self._record: Record | None = read_record(path, identity)
         self.is_verified = False
 
@@ -34,7 +35,7 @@ class Existing:
     def conditions(self) -> list[tuple[bytes, str]]:
         """Return the fields that let the server say that it is current (RFC 9110 section 13.1)."""
         record = self._record
-        if record is None or not record.is_same_url:
+        if record is None or not record.is_same_url or not record.is_untouched:
             return []
         if record.validators.etag is not None:
             return [(b"If-None-Match", record.validators.etag)]
@@ -50,36 +51,48 @@ class Existing:
         self.is_verified = checksum.matches(digests[checksum.algorithm])
         return self.is_verified
 
-    def difference(self, facts: Facts) -> str | None:
+    def difference(self, facts: Facts, trusts_dates: bool) -> str | None:
         """Say how it differs from what an answer brings; None when it is the same.
 
         Size first; then a digest that the server states; then the version it was fetched as; and
         where nothing of that is known, the dates: what the server changed before the file was
         written here is in it.
+
+        Args:
+            facts: The answer's head.
+            trusts_dates: Whether dates alone can prove that it is the same.
         """
+        if self._is_broken_link:
+            return "is a link that leads nowhere"
         if not facts.codings and facts.length not in {None, self.size}:
             return f"has {self.size:,} bytes where the server's file has {facts.length:,}"
         stated = None if facts.codings else stated_digests(facts.headers).representation
         if stated is not None:
             return None if self.matches(stated) else f"does not have the server's {stated.origin}"
-        if self._record is not None:
-            return _difference_of_versions(self._record, facts)
-        return self._difference_of_dates(facts)
+        record = self._record
+        if record is not None and not (record.is_same_url and record.is_untouched):
+            return _changed(record)
+        if record is not None and record.validators != Validators():
+            return _difference_of_versions(record.validators, facts.validators)
+        return self._difference_of_dates(facts, trusts_dates)
 
-    def _difference_of_dates(self, facts: Facts) -> str | None:
+    def _difference_of_dates(self, facts: Facts, trusts_dates: bool) -> str | None:
         modified = http_date(facts.headers.get("last-modified"))
         if facts.codings or facts.length is None or modified is None:
             return "cannot be compared with the server's, which states too little"
+        if not trusts_dates:
+            return "is not known to be the server's file"
         is_older = modified.timestamp() > self.stat.st_mtime
         return "is older than the server's file" if is_older else None
 
 
-def _difference_of_versions(record: Record, facts: Facts) -> str | None:
+def _changed(record: Record) -> str:
     if not record.is_same_url:
         return "came from another URL"
-    theirs = facts.validators
-    if theirs.etag is None and theirs.last_modified is None:
+    return "was changed here since it was fetched"
+
+
+def _difference_of_versions(ours: Validators, theirs: Validators) -> str | None:
+    if theirs == Validators():
         return "cannot be compared with the server's, which states no version"
-    if record.validators.contradicts(theirs) or record.validators == type(theirs)():
-        return "is another version than the server's file"
-    return None
+    return "is another version than the server's file" if ours.contradicts(theirs) else None

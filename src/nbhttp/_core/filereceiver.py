@@ -21,9 +21,9 @@ from nbhttp._core.filesink import FileSink
 from nbhttp._core.hashing import FollowingHash
 from nbhttp._core.partfile import Part, Sidecar, Validators
 from nbhttp._core.ranges import Range
-from nbhttp._core.receiving import Tally, check_digests, decoder_for
+from nbhttp._core.receiving import Tally, check_digests, decoder_for, undoing
 from nbhttp._core.segments import MIN_SPLIT_BYTES, Stream, Streams
-from nbhttp.errors import ChecksumError, DownloadError, ProtocolError
+from nbhttp.errors import ChecksumError, DownloadError, ProtocolError, RequestError
 
 __all__ = ["FileReceiver", "disk_error", "exists_error"]
 
@@ -64,8 +64,10 @@ class FileReceiver:
         self._streams: Streams | None = None
         self._hash: FollowingHash | None = None
         self._facts: Facts | None = None
+        self._stated: list[Checksum] = []  # of the whole file, by the answer that began it
         self._is_mixed = False  # bytes of more than one answer
         self._coded = 0  # bytes of a coded answer that came
+        self._broke = False  # in the middle of a file that was thought too small to be resumed
         self._noted_bytes = 0
         self._noted_at = 0.0
 
@@ -84,6 +86,12 @@ class FileReceiver:
         return self._coded if self._sidecar is None else self._sidecar.done.size
 
     @property
+    def can_resume(self) -> bool:
+        """Whether what is there would be gone on with by another run."""
+        sidecar = self._sidecar
+        return sidecar is not None and sidecar.can_resume
+
+    @property
     def connections(self) -> int:
         """Connections at work."""
         return 1 if self._streams is None else max(1, self._streams.active)
@@ -92,8 +100,14 @@ class FileReceiver:
         """Take a file whose lock is held, with what an earlier run left."""
         self._part = part
         found = part.load(self._job.identity)
-        if found is None or found.validators.for_if_range is None or not found.done.size:
+        if found is None or not found.can_resume:
             return
+        if found.done.size == found.total:
+            # It was stopped just before its end. The last byte's answer says whether the rest is
+            # still what the server has.
+            found.done = found.done.within(found.total - 1)
+            if not found.done.size:
+                return
         self._sidecar = found
         self._tally.resumed_from = found.done.size
         self._tally.total = found.total
@@ -101,16 +115,11 @@ class FileReceiver:
     def wanted(self) -> Range | None:
         """Return the first bytes that are missing; see `Receiver.wanted`."""
         sidecar = self._sidecar
-        if sidecar is None or not self.may_resume or not sidecar.done.size:
-            return None
-        if sidecar.validators.for_if_range is None:
+        if sidecar is None or not self.may_resume or not sidecar.can_resume:
             return None
         if sidecar.total is None:
             return (sidecar.done.front, None) if sidecar.done.front else None
-        gaps = sidecar.done.gaps(sidecar.total)
-        if not gaps:
-            return (sidecar.total, sidecar.total)
-        start, stop = gaps[0]
+        start, stop = sidecar.done.gaps(sidecar.total)[0]  # there is one: see `adopt`
         return (start, None if stop == sidecar.total else stop)
 
     def conditions(self) -> Sequence[tuple[bytes, str]]:
@@ -125,24 +134,29 @@ class FileReceiver:
             return rule(answer.facts)
         return rule(answer.facts, wanted, sidecar.validators, sidecar.total)
 
-    def drop(self) -> None:
+    async def drop(self) -> None:
         """Forget what is there."""
-        self._stop_hashing()
+        await self._stop_hashing()
         if self._part is not None:
             self._part.discard()
         self._sidecar = self._streams = None
         self._is_mixed = False
         self._coded = 0
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """Keep on disk what can be resumed, and nothing else; let the next one in."""
-        self._stop_hashing()
+        try:
+            await self._stop_hashing()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
         part, sidecar = self._part, self._sidecar
         if part is None:
             return
         if part.fd is not None:
             self._keep_note()
-            if sidecar is None or sidecar.validators.for_if_range is None or not sidecar.done.size:
+            if sidecar is None or not sidecar.can_resume:
                 part.discard()
         part.unlock()
 
@@ -152,17 +166,23 @@ class FileReceiver:
         """Drop what is of another version, and refuse what cannot fit; see `Receiver.prepare`."""
         self._facts = answer.facts
         self._tally.total = ruling.total
-        if ruling.verdict is Verdict.WHOLE and self._sidecar is not None:
-            self.drop()
+        if ruling.verdict is Verdict.WHOLE:
+            if self._sidecar is not None:
+                await self.drop()
+            self._stated = [] if answer.facts.codings else _of_content(answer.facts)
         self._coded = 0  # of what is not resumed more is no progress: it starts over each time
-        if not _is_small(answer, ruling):  # else writing it tells as soon
+        if not self._is_small(answer, ruling):  # else writing it tells as soon
             self._check_space(ruling.total)
 
     async def receive(self, answer: Answer, ruling: Ruling, start: int) -> None:
         """Take an answer's body; see `Receiver.receive`."""
         facts = answer.facts
-        if _is_small(answer, ruling):
-            await self._receive_small(answer)
+        if self._is_small(answer, ruling):
+            try:
+                await self._receive_small(answer)
+            except RequestError:
+                self._broke = True
+                raise
             return
         if facts.codings:
             await self._receive_coded(answer)
@@ -181,6 +201,11 @@ class FileReceiver:
         if failure is not None:
             raise failure
         await self.complete()
+
+    def _is_small(self, answer: Answer, ruling: Ruling) -> bool:
+        """Whether it brings a whole file that is not worth resuming."""
+        is_whole = ruling.verdict is Verdict.WHOLE and not answer.facts.codings
+        return is_whole and not self._broke and (ruling.total or MIN_SPLIT_BYTES) < MIN_SPLIT_BYTES
 
     async def _open(self, facts: Facts, ruling: Ruling) -> None:
         """Make the file ready for what comes."""
@@ -211,7 +236,8 @@ class FileReceiver:
         free = info.f_bavail * info.f_frsize
         if info.f_blocks and total - done > free:
             raise disk_error(
-                f"{total - done:,} bytes are to come and {free:,} are free", self._held
+                f"{total - done:,} bytes are to come and {free:,} are free",
+                repr(str(self._held.path)),
             )
 
     async def _receive_streams(self, answer: Answer, ruling: Ruling, start: int) -> None:
@@ -338,19 +364,21 @@ class FileReceiver:
                 self._tally.fetched += len(piece)
                 self._coded += len(piece)
                 raw.update(piece)
-                for decoded in decoder.feed(piece):
-                    plain.update(decoded)
-                    waiting = sink.write(memoryview(decoded))
-                    if waiting is not None:
-                        await waiting
-            decoder.flush()
+                with undoing(answer):
+                    for decoded in decoder.feed(piece):
+                        plain.update(decoded)
+                        waiting = sink.write(memoryview(decoded))
+                        if waiting is not None:
+                            await waiting
+            with undoing(answer):
+                decoder.flush()
         finally:
             await sink.aclose()
         self._tally.digests = plain.digests()
         is_verified = check_digests(raw_expected, raw.digests())
         is_verified |= check_digests(self._expected(None), self._tally.digests)
         self._tally.is_verified = is_verified
-        await self._name(sink.written, Validators())
+        await self._name(sink.written, answer.facts.validators)
 
     # Finishing
 
@@ -366,10 +394,10 @@ class FileReceiver:
         if self._hash is not None:
             self._tally.digests = await self._hash.digests(size)
             self._hash = None
-            self._check(expected)
+            await self._check(expected)
         await self._name(size, sidecar.validators)
 
-    def _check(self, expected: Sequence[Checksum]) -> None:
+    async def _check(self, expected: Sequence[Checksum]) -> None:
         """Compare the digests.
 
         Raises:
@@ -381,7 +409,7 @@ class FileReceiver:
         except ChecksumError as exc:
             if self._is_mixed:
                 raise StartOverError("the digest of what was put together is wrong") from exc
-            self.drop()
+            await self.drop()
             raise
 
     async def _name(
@@ -422,12 +450,11 @@ class FileReceiver:
     def _expected(self, facts: Facts | None) -> list[Checksum]:
         """Return the digests that the finished file must have."""
         expected = [] if self._job.checksum is None else [self._job.checksum]
-        if facts is None:
-            return expected
-        if facts.status == 206:
+        expected += self._stated
+        if facts is not None and facts.status == 206:
             stated = stated_digests(facts.headers).representation
-            return expected if stated is None else [*expected, stated]
-        return [*expected, *_of_content(facts)]
+            expected += [] if stated is None else [stated]
+        return expected
 
     def _algorithms(self, expected: Sequence[Checksum]) -> set[str]:
         algorithms = {each.algorithm for each in expected}
@@ -438,16 +465,10 @@ class FileReceiver:
         if algorithms and self._hash is None:
             self._hash = FollowingHash(self._held.path, algorithms)
 
-    def _stop_hashing(self) -> None:
+    async def _stop_hashing(self) -> None:
         hasher, self._hash = self._hash, None
         if hasher is not None:
-            hasher.stop()
-
-
-def _is_small(answer: Answer, ruling: Ruling) -> bool:
-    """Whether it brings a whole file that is not worth resuming."""
-    is_whole = ruling.verdict is Verdict.WHOLE and not answer.facts.codings
-    return is_whole and (ruling.total or MIN_SPLIT_BYTES) < MIN_SPLIT_BYTES
+            await hasher.stop()
 
 
 def _of_content(facts: Facts) -> list[Checksum]:
@@ -469,9 +490,8 @@ def exists_error(part: Part, how: str) -> DownloadError:
     )
 
 
-def disk_error(reason: str, part: Part | None, cause: OSError | None = None) -> DownloadError:
+def disk_error(reason: str, where: str, cause: OSError | None = None) -> DownloadError:
     """Return the error for a file that cannot be written."""
-    where = "the file object" if part is None else repr(str(part.path))
     is_full = cause is None or cause.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
     what = "the disk is full" if is_full else "the file cannot be written"
     hint = "free some space and run it again to resume" if is_full else None

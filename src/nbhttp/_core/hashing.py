@@ -76,13 +76,15 @@ class FollowingHash:
             raise self._error
         return self._hashes.digests()
 
-    def stop(self) -> None:
-        """End the thread; it needs some milliseconds at most."""
+    async def stop(self) -> None:
+        """End the thread, and see its end: it may be waiting for a slow disk."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify()
-        if self._thread is not None:
-            self._thread.join()
+        thread = self._thread
+        if thread is not None:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(thread.join)
 
     def _run(self) -> None:
         try:

@@ -14,8 +14,10 @@ from nbhttp._engines.decoding import make_decoder
 if TYPE_CHECKING:
     from nbhttp._core.state import ClientState, Flight
 
-__all__ = ["Live", "LiveResponse"]
+__all__ = ["ERROR_BODY_S", "Live", "LiveResponse"]
 
+ERROR_BODY_S = 5.0
+"""How long the body of an error is read: the status is the news."""
 _NO_BODY = frozenset({204, 304})
 
 

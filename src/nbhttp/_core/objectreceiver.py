@@ -1,5 +1,6 @@
 """Receives a download into the user's own file object."""
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,8 @@ from nbhttp._core.digests import Hashes, stated_digests
 from nbhttp._core.download_job import Job
 from nbhttp._core.partfile import Validators
 from nbhttp._core.ranges import Range
-from nbhttp._core.receiving import Tally, check_digests, decoder_for
-from nbhttp.errors import ChangedError
+from nbhttp._core.receiving import Tally, check_digests, decoder_for, undoing
+from nbhttp.errors import ChangedError, ProtocolError, RequestError
 
 __all__ = ["ObjectReceiver"]
 
@@ -77,17 +78,26 @@ class ObjectReceiver:
         """Take an answer's body; see `Receiver.receive`."""
         decoder = decoder_for(answer)
         held = bytearray()
-        async for piece in answer.pieces():
-            self._tally.fetched += len(piece)
-            for each in [piece] if decoder is None else decoder.feed(piece):
-                held += each
-                if len(held) >= self._job.manner.chunk_size:
-                    await self._write(bytes(held))
-                    held.clear()
+        try:
+            async for piece in answer.pieces():
+                self._tally.fetched += len(piece)
+                with undoing(answer):
+                    for each in [piece] if decoder is None else decoder.feed(piece):
+                        held += each
+                        if len(held) >= self._job.manner.chunk_size:
+                            await self._write(bytes(held))
+                            held.clear()
+        except RequestError:
+            if held and decoder is None:
+                await self._write(bytes(held))  # the rest is asked for from here
+            raise
         if decoder is not None:
-            decoder.flush()
+            with undoing(answer):
+                decoder.flush()
         if held:
             await self._write(bytes(held))
+        if decoder is None and self._written < (self._tally.total or 0):
+            raise ProtocolError("the connection closed early")  # or a part of the rest came
         await self.complete()
 
     async def complete(self) -> None:
@@ -96,11 +106,11 @@ class ObjectReceiver:
         self._tally.is_verified = check_digests(self._expected, self._tally.digests)
         self._tally.size = self._tally.total = self._written
 
-    def drop(self) -> None:
+    async def drop(self) -> None:
         """Ask for the whole next time; what was written is taken back then."""
         self._validators = Validators()
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """The object is the user's; nothing is left to do."""
 
     async def _begin(self, answer: Answer) -> None:
@@ -129,16 +139,22 @@ class ObjectReceiver:
                 self._origin = await self._caller.run(_position, self._file)
             return
         if self._origin is None or not hasattr(self._file, "truncate"):
-            raise ChangedError(
-                f"the download has to start over after {self._written:,} bytes, "
-                "and the file object cannot go back",
-                hint="pass a path, or a file object that can seek",
-            )
-        await self._caller.run(_rewind, self._file, self._origin)
+            raise self._stuck()
+        try:
+            await self._caller.run(_rewind, self._file, self._origin)
+        except (OSError, ValueError) as exc:  # gzip's says that it can seek, but not back
+            raise self._stuck() from exc
+
+    def _stuck(self) -> ChangedError:
+        return ChangedError(
+            f"the download has to start over after {self._written:,} bytes, "
+            "and the file object cannot go back",
+            hint="pass a path, or a file object that can seek",
+        )
 
     async def _write(self, block: bytes) -> None:
-        self._hashes.update(block)
         await self._caller.run(_write_all, self._file, block)
+        self._hashes.update(block)
         self._written += len(block)
 
 
@@ -154,9 +170,17 @@ def _rewind(file: Any, position: int) -> None:
 
 
 def _write_all(file: Any, block: bytes) -> None:
-    """Write all of `block`, also to a raw file that takes less at once."""
-    view = memoryview(block)
-    count = file.write(block)
-    while isinstance(count, int) and 0 < count < len(view):
-        view = view[count:]
-        count = file.write(view)
+    """Write all of `block`, also to a raw file that takes less at once.
+
+    Raises:
+        OSError: It takes nothing.
+    """
+    left = block
+    while left:
+        count = file.write(left)
+        if count is None and not isinstance(file, io.RawIOBase):
+            return  # many a writer of the user's says nothing; a raw file says that it would block
+        if not count or count < 0:
+            taken = len(block) - len(left)
+            raise OSError(f"it took {taken:,} of {len(block):,} bytes and then no more")
+        left = left[count:]

@@ -5,7 +5,7 @@ the `.part` file. The last whole line counts, so a process may be killed at any 
 hold secrets: the sidecar keeps a salted hash to compare with, and the redacted text to read.
 """
 
-# ruff: noqa: PTH105, PTH108, PTH123 - text for paths: see `Part`
+# ruff: noqa: PTH105, PTH108 - text for paths: see `Part`
 
 import contextlib
 import hashlib
@@ -14,8 +14,9 @@ import os
 import re
 import secrets
 import socket
+import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +28,7 @@ import anyio.to_thread
 from nbhttp._core.pathlock import PathLock
 from nbhttp._core.ranges import Done, Span
 from nbhttp.errors import ConfigError, LockedError
-from nbhttp.redaction import is_credential_name, redact_url
+from nbhttp.redaction import redact_url
 
 __all__ = [
     "Identity",
@@ -44,17 +45,32 @@ __all__ = [
 _VERSION = 1
 _COMPACT_BYTES = 256 * 1024
 _FLAGS = os.O_RDWR | os.O_CREAT
+_READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
 for _name in ("O_BINARY", "O_CLOEXEC", "O_NOFOLLOW"):  # where the system has them
     _FLAGS |= getattr(os, _name, 0)
-_SIGNATURE = re.compile(
-    r"x-(?:amz|goog|ms)-|^(?:expires|sig|se|st|sp|sv|sr|skoid|policy)$", re.IGNORECASE
+    _READ_FLAGS |= getattr(os, _name, 0)
+_SIGNING = re.compile(r"x-(?:amz|goog|ms)-", re.IGNORECASE)
+# What signs a URL for a while, where all that makes it recognisable is there.
+_SIGNATURES = (
+    (  # Azure's shared access signatures
+        {"sig", "sv", "se"},
+        {"sig", "sv", "se", "st", "sp", "sr", "spr", "sip", "skoid", "sktid", "skt", "ske", "sks"}
+        | {"skv", "ss", "srt"},
+    ),
+    (  # CloudFront
+        {"signature", "key-pair-id"},
+        {"signature", "key-pair-id", "expires", "policy", "hash-algorithm"},
+    ),
+    ({"signature", "awsaccesskeyid"}, {"signature", "awsaccesskeyid", "expires"}),
+    ({"signature", "googleaccessid"}, {"signature", "googleaccessid", "expires"}),
 )
 
 
 class Identity:
     """A URL to be recognised later, without writing it down.
 
-    Credentials and the parameters of signed URLs, which differ each time, do not count.
+    The signature of a signed URL, which differs each time, does not count, and neither do user and
+    password. Every other parameter does, whatever it is called: `key=` may name another file.
 
     Args:
         url: As the user gave it, parameters included.
@@ -90,13 +106,18 @@ def _canonical(url: str) -> str:
     scheme, _, rest = rest.partition("://")
     authority, slash, path = rest.partition("/")
     host = authority.rpartition("@")[2]
-    kept = "&".join(pair for pair in query.split("&") if _counts(pair.partition("=")[0]))
-    return f"{scheme}://{host}{slash}{path}?{kept}"
+    return f"{scheme}://{host}{slash}{path}?{_unsigned(query) if query else query}"
 
 
-def _counts(parameter: str) -> bool:
-    name = unquote_plus(parameter) if "%" in parameter or "+" in parameter else parameter
-    return not is_credential_name(name) and not _SIGNATURE.search(name)
+def _unsigned(query: str) -> str:
+    """Return a query without the parameters that sign it."""
+    pairs = query.split("&")
+    names = [unquote_plus(pair.partition("=")[0]).lower() for pair in pairs]
+    signing = {name for name in names if _SIGNING.match(name)}
+    for required, all_of_it in _SIGNATURES:
+        if required <= set(names):
+            signing |= all_of_it
+    return "&".join(pair for pair, name in zip(pairs, names, strict=True) if name not in signing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +188,11 @@ class Sidecar:
     target: str
     done: Done = field(default_factory=Done)
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether there is something, and the server can prove that the rest belongs to it."""
+        return self.done.size > 0 and self.validators.for_if_range is not None
+
     def first_line(self) -> str:
         """Return the sidecar's head as one line of JSON."""
         salt = secrets.token_hex(16)
@@ -198,11 +224,7 @@ def _read_sidecar(path: str) -> tuple[dict[str, Any], list[Span]] | None:
     After the machine was restarted only what had been synced counts: a power cut may have lost
     the rest, whatever the sidecar says.
     """
-    try:
-        with open(path, "rb") as file:
-            lines = file.read().decode("utf-8", "replace").split("\n")
-    except OSError:
-        return None
+    lines = _read_regular(path).decode("utf-8", "replace").split("\n")
     head = _object(lines[0])
     if head is None or head.get("nbhttp") != _VERSION:
         return None
@@ -214,6 +236,21 @@ def _read_sidecar(path: str) -> tuple[dict[str, Any], list[Span]] | None:
             if spans is not None:
                 return head, spans
     return head, []
+
+
+def _read_regular(path: str) -> bytes:
+    """Return what is in a file that we may have written; b"" when it is none, or too large."""
+    try:
+        fd = os.open(path, _READ_FLAGS)
+    except OSError:
+        return b""
+    try:
+        is_regular = stat.S_ISREG(os.fstat(fd).st_mode)  # a fifo would have us wait
+        return os.read(fd, 2 * _COMPACT_BYTES) if is_regular else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
 
 
 def boot_token() -> str:
@@ -230,7 +267,7 @@ def _spans_line(kind: str, done: Done) -> bytes:
 def _object(line: str) -> dict[str, Any] | None:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -249,8 +286,16 @@ def _spans(value: Any) -> list[Span] | None:
     return spans
 
 
-def _text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{1,1000}")
+
+
+def _validators(members: Mapping[str, Any]) -> Validators:
+    """Read what was kept; what could not stand in a field again counts as absent."""
+    etag, date = members.get("etag"), members.get("last_modified")
+    return Validators(
+        etag if isinstance(etag, str) and _FIELD_VALUE.fullmatch(etag) else None,
+        date if isinstance(date, str) and _FIELD_VALUE.fullmatch(date) else None,
+    )
 
 
 def find_by_url(directory: Path, identity: Identity) -> str | None:
@@ -286,6 +331,7 @@ class Part:
         # Text: many small files would spend more on path objects than on what they need done.
         self._path = _part_path(target)
         self._sidecar = self._path + ".json"
+        self._fresh = self._sidecar + ".new"
         self._lock = PathLock(self._path + ".lock")
         self._journal: int | None = None
         self._journal_bytes = 0
@@ -321,11 +367,12 @@ class Part:
     def locked_error(self) -> LockedError:
         """Return the error that says who holds the lock."""
         found = _read_sidecar(self._sidecar)
-        holder = {} if found is None else found[0].get("holder") or {}
+        holder = None if found is None else found[0].get("holder")
         who = "another process"
-        if holder:
-            since = time.strftime("%H:%M:%S", time.localtime(float(holder.get("since", 0))))
-            who = f"process {holder.get('pid')} on {holder.get('host')} since {since}"
+        if isinstance(holder, dict):
+            with contextlib.suppress(TypeError, ValueError, OverflowError, OSError):
+                since = time.strftime("%H:%M:%S", time.localtime(float(holder["since"])))
+                who = f"process {int(holder['pid'])} on {str(holder['host'])[:99]!r} since {since}"
         return LockedError(
             f"{str(self.target)!r} is being written by {who}",
             hint="wait for it to end and run this again, or raise lock_timeout=",
@@ -355,9 +402,7 @@ class Part:
         total = head.get("total")
         if not isinstance(total, int) or isinstance(total, bool) or total < 0:
             total = None
-        validators = Validators(
-            _text_or_none(head.get("etag")), _text_or_none(head.get("last_modified"))
-        )
+        validators = _validators(head)
         done = Done(spans).within(size if total is None else min(size, total))
         if head.get("boot") != boot_token():
             self._synced = done
@@ -416,10 +461,15 @@ class Part:
         assert self.sidecar is not None  # noqa: S101 - opened first
         head = self.sidecar.first_line().encode()
         text = head + _spans_line("synced", self._synced) + _spans_line("done", self._noted)
-        fresh = Path(self._path + ".new")
-        fresh.write_bytes(text)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._fresh)
+        fd = os.open(self._fresh, _FLAGS | os.O_EXCL, 0o666)
+        try:
+            os.write(fd, text)
+        finally:
+            os.close(fd)
         self._close_journal()
-        fresh.replace(self._sidecar)
+        os.replace(self._fresh, self._sidecar)
         self._journal = os.open(self._sidecar, os.O_WRONLY | os.O_APPEND)
         self._journal_bytes = len(text)
 
@@ -461,10 +511,15 @@ class Part:
 
         Returns:
             Its modification time, in nanoseconds since 1970.
+
+        Raises:
+            OSError: It is shorter than that: somebody else has cut it.
         """
         fd = self._open_fd
         found = os.fstat(fd)
-        if found.st_size != size:
+        if found.st_size < size:
+            raise OSError("somebody else has cut it meanwhile")
+        if found.st_size > size:
             os.ftruncate(fd, size)
         if mtime is not None:
             os.utime(fd if os.utime in os.supports_fd else self._path, (mtime, mtime))
@@ -486,7 +541,10 @@ class Part:
 
         Raises:
             FileExistsError: Something else has taken the name meanwhile.
+            OSError: The unfinished file is another one than was written.
         """
+        if self.sidecar is not None:  # it was there for a while
+            self._check_is_ours()
         self.close()
         if not overwrite and os.path.lexists(self.target):
             raise FileExistsError(self.target)
@@ -497,6 +555,14 @@ class Part:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._sidecar)
 
+    def _check_is_ours(self) -> None:
+        try:
+            is_ours = os.path.samestat(os.fstat(self._open_fd), os.lstat(self._path))
+        except FileNotFoundError:
+            is_ours = False
+        if not is_ours:
+            raise OSError("somebody else has removed or replaced it meanwhile")
+
     @property
     def _open_fd(self) -> int:
         assert self.fd is not None  # noqa: S101 - opened first
@@ -505,7 +571,7 @@ class Part:
     def discard(self) -> None:
         """Remove what is there: it is not worth resuming."""
         self.close()
-        for path in (self._path, self._sidecar):
+        for path in (self._path, self._sidecar, self._fresh):
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
@@ -553,10 +619,12 @@ class Record:
     Attributes:
         validators: Of the version that was fetched.
         is_same_url: Whether it is the URL that was asked about.
+        is_untouched: Whether the file is still as it was fetched.
     """
 
     validators: Validators
     is_same_url: bool
+    is_untouched: bool
 
 
 def write_record(
@@ -578,20 +646,19 @@ def write_record(
 
 
 def read_record(path: Path, identity: Identity) -> Record | None:
-    """Return what `write_record` noted; None when it is absent or the file changed since."""
+    """Return what `write_record` noted; None when there is nothing."""
     if not hasattr(os, "getxattr"):
         return None
     try:
         members = _object(os.getxattr(path, _ATTRIBUTE).decode("utf-8", "replace"))
-        stat = path.stat()
-    except OSError:
+        now = path.stat()
+    except (OSError, ValueError):
         return None
-    if members is None or (members.get("size"), members.get("mtime")) != (
-        stat.st_size,
-        stat.st_mtime_ns,
-    ):
+    if members is None:
         return None
+    was = (members.get("size"), members.get("mtime"))
     return Record(
-        Validators(_text_or_none(members.get("etag")), _text_or_none(members.get("last_modified"))),
+        _validators(members),
         identity.is_kept_as(members.get("id"), members.get("salt")),
+        was == (now.st_size, now.st_mtime_ns),
     )

@@ -1,6 +1,7 @@
 """Where the bytes of one download go: what a file and a file object have in common."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,9 +10,9 @@ from nbhttp._core.asking import Answer
 from nbhttp._core.digests import Checksum
 from nbhttp._core.ranges import Range
 from nbhttp._engines.decoding import Decoder, make_decoder
-from nbhttp.errors import ChecksumError
+from nbhttp.errors import ChecksumError, DownloadError, ProtocolError
 
-__all__ = ["Receiver", "Tally", "check_digests", "decoder_for"]
+__all__ = ["Receiver", "Tally", "check_digests", "decoder_for", "undoing"]
 
 
 @dataclass(slots=True)
@@ -96,10 +97,10 @@ class Receiver(Protocol):
     async def complete(self) -> None:
         """Finish what is all there; raises as `receive`."""
 
-    def drop(self) -> None:
+    async def drop(self) -> None:
         """Forget what is there."""
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """The download ends here, well or not: keep what can be resumed, and nothing else."""
 
 
@@ -120,6 +121,23 @@ def check_digests(expected: Iterable[Checksum], found: Mapping[str, bytes]) -> b
             )
         is_verified = True
     return is_verified
+
+
+@contextlib.contextmanager
+def undoing(answer: Answer) -> Iterator[None]:
+    """Say of coded bytes that cannot be decoded that it is that, and no broken connection.
+
+    Raises:
+        DownloadError: They cannot: asking for the same again would bring the same.
+    """
+    try:
+        yield
+    except ProtocolError as exc:
+        codings = ", ".join(answer.facts.codings)
+        raise DownloadError(
+            f"the file came with the content coding {codings}, which cannot be undone: {exc}",
+            hint="the server should send it as it is: nbhttp asks for that (identity)",
+        ) from exc
 
 
 def decoder_for(answer: Answer) -> Decoder | None:

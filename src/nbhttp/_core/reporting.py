@@ -13,10 +13,12 @@ from nbhttp._core.callers import Caller
 from nbhttp._core.partfile import Identity
 from nbhttp.downloads import OnProgress
 from nbhttp.errors import ConfigError
+from nbhttp.redaction import redact_repr, redact_text
 
-__all__ = ["Display", "Reporter", "Watched", "as_display", "report_failure"]
+__all__ = ["Display", "FunctionDisplay", "Reporter", "Watched", "as_display", "report_failure"]
 
 _PERIOD_S = 0.1
+_REPEAT_S = 1.0
 _numbers = count(1)
 _log = logging.getLogger("nbhttp")
 
@@ -34,7 +36,7 @@ class Display(Protocol):
         """It ended; called exactly once."""
 
 
-class _Function:
+class FunctionDisplay:
     """The user's function of an event as a display."""
 
     def __init__(self, function: Callable[[Any], object]) -> None:
@@ -55,11 +57,13 @@ def as_display(progress: Any, bar: Callable[[str], Display | None]) -> Display |
         return None
     if progress is True:
         return bar("auto")
-    if progress == "bar":
+    if isinstance(progress, str) and progress == "bar":
         return bar("bar")
     if callable(progress):
-        return _Function(progress)
-    raise ConfigError(f"progress takes True, False, 'bar' or a function, not {progress!r}")
+        return FunctionDisplay(progress)
+    raise ConfigError(
+        f"progress takes True, False, 'bar' or a function, not {redact_repr(progress)}"
+    )
 
 
 class Watched(Protocol):
@@ -128,18 +132,19 @@ class Reporter:
         self._display = display
         self.download_id = f"d{next(_numbers):06d}"
         self._last: tuple[Any, ...] | None = None
+        self._told_at = 0.0
 
     @property
     def is_watched(self) -> bool:
         """Whether anybody wants to know."""
         return self._on_progress is not None or self._display is not None or self._hub.is_heard
 
-    async def watch(self, watched: Watched) -> None:
-        """Report until cancelled."""
-        if not self.is_watched:
-            return
-        while True:
-            await anyio.sleep(_PERIOD_S)
+    async def watch(self, watched: Watched, is_over: anyio.Event) -> None:
+        """Report until it is over; a callback under way is waited for."""
+        while not is_over.is_set():
+            with anyio.move_on_after(_PERIOD_S):
+                await is_over.wait()
+                return
             await self.progress(watched)
 
     async def started(self, watched: Watched, because: str | None = None) -> None:
@@ -161,15 +166,16 @@ class Reporter:
         await self.progress(watched)
 
     async def progress(self, watched: Watched) -> None:
-        """Report where it is, unless that was reported already."""
+        """Report where it is; unless that was reported already, a moment ago."""
         received, total = watched.received, watched.total
         if total is not None:
             received = min(received, total)
         state = (received, total, watched.connections, watched.waiting_because)
-        if state == self._last or not self.is_watched:
+        now = time.monotonic()
+        if not self.is_watched or (state == self._last and now - self._told_at < _REPEAT_S):
             return
         moved = self._last is None or state[:2] != self._last[:2]
-        self._last = state
+        self._last, self._told_at = state, now
         event = events.DownloadProgress(
             self.download_id, self._client, self._identity.shown, watched.path, *state
         )
@@ -235,8 +241,6 @@ class Reporter:
 
 def report_failure(what: Any, exc: Exception) -> None:
     """Log once that the user's own code failed while it was told of progress."""
-    from nbhttp.redaction import redact_text
-
     name = getattr(what, "__qualname__", repr(what))
     text = redact_text(f"{type(exc).__name__}: {exc}")
     _log.error("the progress callback %s failed and is not called again: %s", name, text)

@@ -1,11 +1,12 @@
 """Who fetches which bytes: streams that write into one file, and split what is left among them."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Any
 
 from nbhttp._core.filesink import FileSink
 from nbhttp._core.ranges import Done, Span
+from nbhttp.errors import ProtocolError
 
 if TYPE_CHECKING:
     from nbhttp._core.live import Live
@@ -75,16 +76,22 @@ class Stream:
             return waiting
         if waiting is None:
             raise SpanFullError
-        return _then_full(waiting)
+        return _ThenFull(waiting)
 
     async def aclose(self) -> None:
         """Have everything taken in the file."""
         await self._sink.aclose()
 
 
-async def _then_full(waiting: Awaitable[None]) -> None:
-    await waiting
-    raise SpanFullError
+class _ThenFull:
+    """Waits for room, once awaited, and then says that the span is full; may be dropped."""
+
+    def __init__(self, waiting: Awaitable[None]) -> None:
+        self._waiting = waiting
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield from self._waiting.__await__()
+        raise SpanFullError
 
 
 class Streams:
@@ -130,12 +137,14 @@ class Streams:
         """Write an answer's body to the file; what came is accounted for, whatever happens.
 
         Raises:
-            RequestError: The answer broke.
+            RequestError: The answer broke, or ended before its span did.
             OSError: The file cannot be written.
         """
         try:
             with contextlib.suppress(SpanFullError):
                 await live.exchange.drain(stream)
+                if stream.left and not stream.is_retiring:  # all came that will
+                    raise ProtocolError("the connection closed early")
         finally:
             try:
                 await live.aclose()

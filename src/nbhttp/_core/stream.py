@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 from nbhttp._charset import choose
 from nbhttp._checks import check_count
 from nbhttp._core.callers import Caller, here
-from nbhttp._core.live import Live, content_codings
+from nbhttp._core.live import ERROR_BODY_S, Live, content_codings
 from nbhttp._core.request import Prepared, build
 from nbhttp._core.runtime import current_loop, time_limit
 from nbhttp._core.send import Conversation, announce
@@ -50,7 +50,6 @@ _END = object()
 _PIECE = 128 * 1024  # decoded at once: a few bytes may make a large object
 _BREATH = 1024 * 1024  # taken without waiting before others get a turn
 _MOST_OF_ERROR = 64 * 1024
-_ERROR_BODY_S = 5.0
 _SMALL_CHUNK = 4096
 _NO_BODY = frozenset({204, 304})
 
@@ -168,7 +167,7 @@ class StreamCall:
             return None
         body = bytearray()
         try:
-            async with time_limit(_ERROR_BODY_S):
+            async with time_limit(ERROR_BODY_S):
                 while len(body) < _MOST_OF_ERROR and (piece := await self.read()):
                     body += piece
         except (RequestError, TimeoutError):
