@@ -1,5 +1,6 @@
 """From one event loop to another: bulk work goes to the private loop, the user's code back."""
 
+import asyncio
 import contextlib
 import contextvars
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
@@ -91,6 +92,7 @@ class _There:
         if is_asyncio(self.loop):
             task = self.loop.create_task(self._run(), context=self._context)
             self._cancel = task.cancel
+            task.add_done_callback(self._end_unbegun)
             return
         import trio
 
@@ -111,9 +113,18 @@ class _There:
             if not isinstance(exc, Exception) and not is_asyncio(self.loop):
                 raise  # trio must see its own cancellation
         finally:
-            self._is_done = True
-            with contextlib.suppress(RuntimeError):  # nobody waits any more
-                self.wake()
+            self._finish()
+
+    def _end_unbegun(self, _: object) -> None:
+        """End a task that was cancelled before its first step: nothing of `_run` has run then."""
+        if not self._is_done:
+            self._error = asyncio.CancelledError()
+            self._finish()
+
+    def _finish(self) -> None:
+        self._is_done = True
+        with contextlib.suppress(RuntimeError):  # nobody waits any more
+            self.wake()
 
     def cancel(self) -> None:
         if self._is_done:
