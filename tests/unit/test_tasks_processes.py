@@ -1,5 +1,6 @@
 """Calls in other processes: values, errors, functions by value, and that a stopped one is gone."""
 
+import asyncio
 import functools
 import json
 import os
@@ -16,6 +17,7 @@ import anyio
 import psutil
 import pytest
 
+from nbhttp._tasks.loops import Loop
 from nbhttp._tasks.shipping import dumps
 from nbhttp.errors import TaskError
 from nbhttp.tasks import AnyioTaskManager
@@ -264,3 +266,42 @@ async def test_a_process_that_cannot_start_is_a_task_error(monkeypatch: pytest.M
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(TaskError, match="no process could be started: FileNotFoundError"):
         await AnyioTaskManager().run_in_process(os.getpid)
+
+
+async def test_a_call_cancelled_while_its_process_starts_ends_with_it(
+    anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by the `cancel()` of an asyncio task, which no shield of anyio holds off."""
+    is_there, go_on = anyio.Event(), threading.Event()
+    started: list[subprocess.Popen[bytes]] = []
+    loop, popen = Loop.current(), subprocess.Popen
+
+    def start_slowly(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*args, **kwargs))
+        loop.call_soon(is_there.set)
+        go_on.wait(10)
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", start_slowly)
+    cancel: list[Any] = []
+    has_returned: list[bool] = []
+
+    async def call() -> None:
+        with anyio.CancelScope() as scope:
+            task = asyncio.current_task() if anyio_backend == "asyncio" else None
+            cancel.append(scope.cancel if task is None else task.cancel)
+            try:
+                await AnyioTaskManager().run_in_process(os.getpid)
+            finally:
+                has_returned.append(True)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(call)
+        await is_there.wait()
+        for _ in range(2):
+            cancel[0]()
+            await anyio.wait_all_tasks_blocked()
+        assert not has_returned
+        go_on.set()
+    assert has_returned
+    assert started[0].returncode is not None  # killed, and its exit status collected

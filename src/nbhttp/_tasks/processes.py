@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
@@ -20,6 +21,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 import anyio
 import anyio.to_thread
 
+from nbhttp._tasks.loops import Loop
 from nbhttp._tasks.process_worker import Answer, read_frame, write_frame
 from nbhttp._tasks.records import describe_error
 from nbhttp._tasks.shipping import dumps, loads
@@ -89,11 +91,16 @@ class ProcessPool:
             if worker.is_alive():
                 return worker
             await _end(worker)
-        # Not abandoned when cancelled: a process must not start behind our back.
+        started: list[_Worker] = []
         try:
-            return await _in_thread(_Worker, abandon=False)
+            await _to_its_end(lambda: started.append(_Worker()))
         except OSError as error:
             raise TaskError(f"no process could be started: {describe_error(error)}") from error
+        except BaseException:
+            for worker in started:  # a process must not live on behind our back
+                await _end(worker)
+            raise
+        return started[0]
 
     async def _give_back(self, worker: "_Worker", *, is_reusable: bool) -> None:
         if is_reusable and self.keeps_idle:
@@ -104,14 +111,47 @@ class ProcessPool:
 
 async def _end(worker: "_Worker") -> None:
     worker.kill()
-    with anyio.CancelScope(shield=True):
-        await _in_thread(worker.reap)
+    await _to_its_end(worker.reap)
 
 
-async def _in_thread(func: Callable[..., T], *args: Any, abandon: bool = True) -> T:
+async def _in_thread(func: Callable[..., T], *args: Any) -> T:
     unlimited = anyio.CapacityLimiter(math.inf)
     call = partial(func, *args)
-    return await anyio.to_thread.run_sync(call, abandon_on_cancel=abandon, limiter=unlimited)
+    return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=unlimited)
+
+
+async def _to_its_end(func: Callable[[], object]) -> None:
+    """Run `func` in a thread and return when it has ended, also when cancelled meanwhile.
+
+    anyio's shield alone holds off scopes, and not the `cancel()` of an asyncio task.
+
+    Raises:
+        Exception: What `func` raised.
+        BaseException: The cancellation, afterwards.
+    """
+    loop, ended = Loop.current(), anyio.Event()
+    cancelled: BaseException | None = None
+    error: BaseException | None = None
+
+    def run() -> None:
+        nonlocal error
+        try:
+            func()
+        except BaseException as exc:  # noqa: BLE001 - raised where it is awaited
+            error = exc
+        loop.call_soon(ended.set)
+
+    threading.Thread(target=run, name="nbhttp process", daemon=True).start()
+    with anyio.CancelScope(shield=True):
+        while not ended.is_set():
+            try:
+                await ended.wait()
+            except anyio.get_cancelled_exc_class() as exc:
+                cancelled = exc
+    if cancelled is not None:
+        raise cancelled
+    if error is not None:
+        raise error
 
 
 class _Worker:
