@@ -8,7 +8,6 @@ from collections.abc import (
     Hashable,
     Iterable,
     Iterator,
-    Sized,
 )
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -145,7 +144,7 @@ class TaskManager(Displayed):
     ) -> list[Any]:
         """Call `func` on each item, results in order; see `AnyioTaskManager.gather`.
 
-        An iterable without a length is advanced in the calling thread.
+        Any iterable but a list, tuple or range is advanced in the calling thread.
         """
 
         async def gather(caller: "CallingThread") -> list[Any]:
@@ -183,7 +182,8 @@ class TaskManager(Displayed):
     ) -> "ResultIterator":
         """Call `func` on each item, results as they finish; see `AnyioTaskManager.imap`.
 
-        An iterable without a length is advanced in a thread of its own, ahead of the loop.
+        Any iterable but a list, tuple or range is advanced in a thread of its own, ahead of the
+        loop.
         """
         import anyio.to_thread
 
@@ -248,13 +248,23 @@ def _call(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def _pulled_by(
     run: Callable[..., Any], items: Iterable[T] | AsyncIterable[T]
 ) -> Iterable[T] | AsyncIterable[T]:
-    """Have the user's generators run elsewhere: one that blocks must not stop the loop."""
-    if isinstance(items, Sized) or not isinstance(items, Iterable):
+    """Have the user's iterables run elsewhere: one that blocks must not stop the loop."""
+    if isinstance(items, list | tuple | range) or not isinstance(items, Iterable):
         return items
-    return _pull(run, items)
+    return _Pulled(run, items)
 
 
-async def _pull(run: Callable[..., Any], items: Iterable[T]) -> AsyncIterator[T]:
-    iterator = iter(items)
-    while (item := await run(next, iterator, _END)) is not _END:
-        yield item
+class _Pulled(AsyncIterable[T]):
+    """The items of an iterable, pulled by `run`; as long as that one says."""
+
+    def __init__(self, run: Callable[..., Any], items: Iterable[T]) -> None:
+        self._run = run
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)  # type: ignore[arg-type]  # TypeError where it has none
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        iterator = await self._run(iter, self._items)
+        while (item := await self._run(next, iterator, _END)) is not _END:
+            yield item

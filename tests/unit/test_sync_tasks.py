@@ -14,6 +14,7 @@ from types import FunctionType
 import anyio
 import pytest
 
+import nbhttp.errors
 from nbhttp.errors import DuplicateTaskError, TaskError
 from nbhttp.sync_tasks import TaskManager
 from nbhttp.tasks import AnyioTaskManager
@@ -66,6 +67,31 @@ def test_fan_out_in_order_and_as_they_finish() -> None:
     with manager.imap(double, range(1000), 2) as results:
         assert next(results) in {0, 2}
     assert list(results) == []
+
+
+def test_iterables_with_a_length_run_off_the_loop_too() -> None:
+    """A lazy data set may block, and keeps its length: what has not begun is a TimeoutError."""
+    threads: set[int] = set()
+
+    class Lazy:
+        def __len__(self) -> int:
+            return 5
+
+        def __iter__(self) -> Iterator[int]:
+            for number in range(5):
+                threads.add(threading.get_ident())
+                yield number
+
+    async def work(number: int) -> int:
+        await anyio.sleep(0 if number == 0 else math.inf)
+        return number
+
+    manager = TaskManager()
+    assert manager.map(double, Lazy()) == [0, 2, 4, 6, 8]
+    assert threads == {threading.get_ident()}
+    results = manager.gather(work, Lazy(), concurrency=2, total_timeout=0.05)
+    assert results[0] == 0
+    assert [type(result) for result in results[1:]] == [nbhttp.errors.TimeoutError] * 4
 
 
 def test_threads_and_processes() -> None:

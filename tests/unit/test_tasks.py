@@ -388,6 +388,50 @@ async def test_gather_keeps_what_ended_within_the_total_timeout() -> None:
         await manager.gather(work, range(6), total_timeout=0.02, on_error="raise")
 
 
+async def test_waiting_for_a_thread_is_not_counted_by_a_timeout() -> None:
+    """A plain function's time begins with its thread, as in run_in_thread."""
+    release = threading.Event()
+    manager = AnyioTaskManager(max_threads=1)
+    results: list[Any] = []
+
+    async def gather() -> None:
+        results.extend(await manager.gather(str, ["a", "b"], task_timeout=0.02))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(manager.run_in_thread, release.wait, 10)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(gather)
+        await anyio.sleep(0.1)
+        release.set()
+    assert results == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_length_that_is_wrong_loses_nothing(kind: str) -> None:
+    """What says that it has no items is asked all the same, and its end is found."""
+
+    class Numbers:
+        def __init__(self, *numbers: int) -> None:
+            self.numbers = numbers
+
+        def __len__(self) -> int:
+            return 0
+
+    class SyncNumbers(Numbers):
+        def __iter__(self) -> Iterator[int]:
+            return iter(self.numbers)
+
+    class AsyncNumbers(Numbers):
+        async def __aiter__(self) -> AsyncIterator[int]:
+            for number in self.numbers:
+                yield number
+
+    make: Any = SyncNumbers if kind == "sync" else AsyncNumbers
+    with anyio.fail_after(10):
+        assert await AnyioTaskManager().gather(double, make()) == []
+        assert await AnyioTaskManager().gather(double, make(1, 2)) == [2, 4]
+
+
 async def test_map_takes_sync_and_async_functions_and_iterables() -> None:
     """Every combination gives a list in the order of the items."""
 

@@ -2,7 +2,7 @@
 
 import functools
 import random
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sized
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, overload
 from weakref import WeakSet
@@ -18,7 +18,7 @@ from nbhttp._tasks.checks import (
     require_seconds,
     require_work,
 )
-from nbhttp._tasks.fanout import Crew, Outcome, ResultStream
+from nbhttp._tasks.fanout import Crew, Outcome, ResultStream, size_of
 from nbhttp._tasks.loops import Loop
 from nbhttp._tasks.processes import ProcessPool
 from nbhttp._tasks.slots import Slots
@@ -120,7 +120,8 @@ class Calls:
             func: Called with one item.
             items: Sync or async; advanced on the loop, when a worker is free.
             concurrency: Calls at once; None means `max_tasks`.
-            task_timeout: Seconds for one call; None means without limit.
+            task_timeout: Seconds for one call, waiting for a thread not counted; None means
+                without limit.
             total_timeout: Seconds for all; what has ended by then is kept. None means without
                 limit.
             jitter: Each call begins after a random delay of up to so many seconds, to spread
@@ -164,8 +165,7 @@ class Calls:
         message = f"not done within the total of {total_timeout_s:g} s"
         if on_error == "raise":
             raise NbhttpTimeoutError(message)
-        if isinstance(items, Sized):
-            results += [_NOT_DONE] * (len(items) - len(results))
+        results += [_NOT_DONE] * ((size_of(items) or 0) - len(results))
         return [NbhttpTimeoutError(message) if one is _NOT_DONE else one for one in results]
 
     @overload
@@ -271,10 +271,13 @@ class Calls:
         async def call(index: int, item: T) -> Any:
             if jitter:
                 await anyio.sleep(random.uniform(0, jitter))  # noqa: S311 - spreads load, no secret
+            if threads is not None:  # waiting for a slot is not counted
+                await threads.acquire()
             with anyio.move_on_after(task_timeout):
                 if threads is None:
                     return await func(item)
-                return await self._call_in_thread(functools.partial(func, item), threads)
+                in_thread = run_in_slot(functools.partial(func, item), threads, Loop.current())
+                return await finish_awaitable(await in_thread)
             raise NbhttpTimeoutError(f"item {index} took longer than {task_timeout:g} s")
 
         return Crew(
@@ -372,7 +375,3 @@ class Calls:
         raise NbhttpTimeoutError(
             f"{name_of(func)} took longer than {seconds:g} s; its process was killed"
         )
-
-    async def _call_in_thread(self, call: Callable[[], Any], threads: Slots) -> Any:
-        await threads.acquire()
-        return await finish_awaitable(await run_in_slot(call, threads, Loop.current()))

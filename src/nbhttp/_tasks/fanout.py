@@ -12,7 +12,7 @@ import anyio.lowlevel
 from nbhttp._tasks.loops import Loop
 from nbhttp.errors import TaskError
 
-__all__ = ["Crew", "Outcome", "ResultStream", "is_cancelled"]
+__all__ = ["Crew", "Outcome", "ResultStream", "is_cancelled", "size_of"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -161,8 +161,9 @@ class Crew(Generic[T]):
 
     def _start_workers(self, group: anyio.abc.TaskGroup, source: _Source[T]) -> None:
         self._scope = group.cancel_scope
-        size = _size_of(self._items)
-        count = self._concurrency if size is None else min(self._concurrency, size)
+        size = size_of(self._items)
+        # One worker at least: it finds the end, also of what says that it has none or says wrong.
+        count = self._concurrency if size is None else min(self._concurrency, max(size, 1))
         for _ in range(count):
             group.start_soon(self._worker, source)
 
@@ -217,7 +218,8 @@ def _stray_cancellation(index: int, error: BaseException) -> TaskError:
     return stray
 
 
-def _size_of(items: object) -> int | None:
+def size_of(items: object) -> int | None:
+    """Return how many items there are; None when that is not known."""
     try:
         return len(items)  # type: ignore[arg-type]  # asks whether it has a length
     except TypeError:
