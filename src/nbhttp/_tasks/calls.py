@@ -18,7 +18,7 @@ from nbhttp._tasks.checks import (
     require_seconds,
     require_work,
 )
-from nbhttp._tasks.fanout import Crew, Outcome, ResultStream, size_of
+from nbhttp._tasks.fanout import Outcome, ResultStream, Workers, size_of
 from nbhttp._tasks.loops import Loop
 from nbhttp._tasks.processes import ProcessPool
 from nbhttp._tasks.slots import Slots
@@ -149,7 +149,7 @@ class Calls:
                 raise outcome.error
             results[index] = outcome.value if outcome.error is None else outcome.error
 
-        crew = self._crew(
+        workers = self._workers(
             func,
             items,
             deliver,
@@ -159,7 +159,7 @@ class Calls:
             on_pull=lambda _index: results.append(_NOT_DONE),
         )
         with anyio.move_on_after(total_timeout_s) as limit:
-            await crew.run()
+            await workers.run()
         if not limit.cancelled_caught:
             return results
         message = f"not done within the total of {total_timeout_s:g} s"
@@ -233,28 +233,28 @@ class Calls:
             TypeError: When `func` cannot be called or `iterable` not be iterated.
         """
         require_on_error(on_error)
-        workers = self._require_concurrency(concurrency)
+        count = self._require_concurrency(concurrency)
 
-        def start(deliver: Callable[[int, Outcome], Awaitable[None]]) -> Crew[Any]:
+        def start(deliver: Callable[[int, Outcome], Awaitable[None]]) -> Workers[Any]:
             async def deliver_error_as_value(index: int, outcome: Outcome) -> None:
                 error = outcome.error
                 await deliver(index, outcome if error is None else Outcome(error))
 
-            return self._crew(
+            return self._workers(
                 func,
                 iterable,
                 deliver if on_error == "raise" else deliver_error_as_value,
-                concurrency=workers,
+                concurrency=count,
                 task_timeout=task_timeout,
                 jitter=jitter,
             )
 
         require_work(func, iterable, task_timeout, jitter)
-        stream: ResultStream[Any] = ResultStream(start, buffer=workers)
+        stream: ResultStream[Any] = ResultStream(start, buffer=count)
         self._streams.add(stream)
         return stream
 
-    def _crew(
+    def _workers(
         self,
         func: Callable[[T], Any],
         items: Iterable[T] | AsyncIterable[T],
@@ -264,7 +264,7 @@ class Calls:
         task_timeout: float | None,
         jitter: float,
         on_pull: Callable[[int], None] | None = None,
-    ) -> Crew[T]:
+    ) -> Workers[T]:
         require_work(func, items, task_timeout, jitter)
         threads = None if is_async(func) else self._limits(Loop.current()).threads
 
@@ -280,7 +280,7 @@ class Calls:
                 return await finish_awaitable(await in_thread)
             raise NbhttpTimeoutError(f"item {index} took longer than {task_timeout:g} s")
 
-        return Crew(
+        return Workers(
             items,
             call,
             concurrency=self._require_concurrency(concurrency),

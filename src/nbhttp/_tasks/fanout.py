@@ -12,7 +12,7 @@ import anyio.lowlevel
 from nbhttp._tasks.loops import Loop
 from nbhttp.errors import TaskError
 
-__all__ = ["Crew", "Outcome", "ResultStream", "is_cancelled", "size_of"]
+__all__ = ["Outcome", "ResultStream", "Workers", "is_cancelled", "size_of"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -102,7 +102,7 @@ async def _close_generator(iterator: AsyncIterator[Any]) -> None:
             await aclose()
 
 
-class Crew(Generic[T]):
+class Workers(Generic[T]):
     """Workers that pull items, call the function, and deliver each outcome.
 
     A failed item does not stop the others; an error in the iterable or raised by `deliver`
@@ -143,7 +143,7 @@ class Crew(Generic[T]):
             if self._error is None:
                 raise
         if self._error is not None:
-            # Without the frames of the crew, which would keep all results alive.
+            # Without the frames of the workers, which would keep all results alive.
             raise self._error
 
     async def _run_group(self) -> None:
@@ -235,7 +235,9 @@ class ResultStream(Generic[R]):
     """
 
     def __init__(
-        self, start: Callable[[Callable[[int, Outcome], Awaitable[None]]], Crew[Any]], buffer: int
+        self,
+        start: Callable[[Callable[[int, Outcome], Awaitable[None]]], Workers[Any]],
+        buffer: int,
     ) -> None:
         self._start = start
         self._buffer = buffer
@@ -290,12 +292,12 @@ class _Work:
 
     def __init__(
         self,
-        start: Callable[[Callable[[int, Outcome], Awaitable[None]]], Crew[Any]],
+        start: Callable[[Callable[[int, Outcome], Awaitable[None]]], Workers[Any]],
         buffer: int,
     ) -> None:
         self.loop = Loop.current()
         self._send, self._receive = anyio.create_memory_object_stream[Outcome](buffer)
-        self._crew = start(self._deliver)
+        self._workers = start(self._deliver)
         self._error: BaseException | None = None
         self._scope: anyio.CancelScope | None = None
         self._is_stopped = False
@@ -333,7 +335,7 @@ class _Work:
         try:
             with anyio.CancelScope() as self._scope:
                 if not self._is_stopped:
-                    await self._crew.run()
+                    await self._workers.run()
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as error:  # noqa: BLE001 - raised where the results are taken
