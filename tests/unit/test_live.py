@@ -191,6 +191,21 @@ def test_records_are_written_below_each_other(capsys: pytest.CaptureFixture[str]
     assert list(watched.records) == [{"n": 998}, {"n": 999}]
 
 
+def test_rows_are_counted_and_not_items(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a render function shows nothing of is no row: none is written twice or counted."""
+    painter = _TextPainter(sys.stdout)
+    watched = Watched(None, lambda n: {"row": n} if n % 4 == 0 else None, 2)
+    for number in range(9):
+        watched.take(number)
+        painter.show(watched.moment())
+    assert capsys.readouterr().out.splitlines() == ['{"row": 0}', '{"row": 4}', '{"row": 8}']
+    assert "the last 2 of 3 rows" in text(watched.moment())
+    few = Watched(None, lambda n: {"row": n} if n == 0 else None)
+    for number in range(9):
+        few.take(number)
+    assert "all 1 row" in text(few.moment())
+
+
 def test_what_came_before_a_silence_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     """A stream that pauses has everything shown that has come."""
     out: list[str] = []

@@ -240,8 +240,8 @@ class _TextPainter:
     def _write_rows(self, moment: Moment) -> None:
         if not moment.rows:
             return
-        new = moment.number - self._rows
-        self._rows = moment.number
+        new = moment.row_count - self._rows
+        self._rows = moment.row_count
         shown = moment.rows[-new:] if new else ()
         if new > len(shown):
             self._write(f"… {new - len(shown):,} more\n")

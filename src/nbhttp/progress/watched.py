@@ -52,6 +52,7 @@ class Moment:
         text: The end of the text so far.
         text_size: Characters of text so far.
         rows: The last records, as mappings.
+        row_count: Records so far; not every item need be one.
         is_lines: Whether the text is made of lines.
         at: When this was.
     """
@@ -68,6 +69,7 @@ class Moment:
     text: str
     text_size: int
     rows: tuple[Mapping[str, Any], ...]
+    row_count: int
     is_lines: bool
     at: dt.datetime
 
@@ -120,8 +122,9 @@ class Moment:
     def _grid(self, limits: Limits) -> Grid:
         rows = [dict(row) for row in self.rows[-limits.rows :]]
         grid = Records.lines(rows, len(rows)).grid(limits)
-        which = "all" if len(rows) == self.number else f"the last {len(rows):,} of"
-        return replace(grid, caption=f"{which} {count(self.number, self.noun)}")
+        which = "all" if len(rows) == self.row_count else f"the last {len(rows):,} of"
+        noun = self.noun if self.row_count == self.number else "row"
+        return replace(grid, caption=f"{which} {count(self.row_count, noun)}")
 
 
 class Watched:
@@ -147,6 +150,7 @@ class Watched:
         self._kept_size = 0
         self._text_size = 0
         self._rows: deque[Any] = deque(maxlen=last)
+        self._row_count = 0
         self._started = time.monotonic()
         self._seconds: float | None = None
 
@@ -169,7 +173,7 @@ class Watched:
             self._noun = _noun(item, self._subject)
         self.records.append(item)
         if self._kind == "table":
-            self._rows.append(item)
+            self._add_row(item)
             if not self._is_auto or self.number > _UNDECIDED:
                 return
         if self._render is not None:
@@ -203,6 +207,7 @@ class Watched:
             text=self.text,
             text_size=self._text_size,
             rows=tuple(map(row_of, self._rows)),
+            row_count=self._row_count,
             is_lines=self._kind == "lines",
             at=dt.datetime.now().astimezone(),
         )
@@ -217,7 +222,7 @@ class Watched:
         if isinstance(value, str):
             self._append(value)
         elif value is not None:
-            self._rows.append(value)
+            self._add_row(value)
 
     def _decide(self, item: Any) -> None:
         """Find out what these items are, by the first of them."""
@@ -231,10 +236,15 @@ class Watched:
         if token is not None:
             self._kind = "text"
             self._rows.clear()
+            self._row_count = 0
             self._append(token)
         elif self._kind == "auto":
             self._kind = "table"
-            self._rows.append(item)
+            self._add_row(item)
+
+    def _add_row(self, item: Any) -> None:
+        self._rows.append(item)
+        self._row_count += 1
 
     def _add_text(self, item: Any) -> None:
         if isinstance(item, bytes | bytearray | memoryview):
