@@ -167,7 +167,8 @@ async def map_bounded(
     Memory grows with the results, not with the items: workers pull from the iterable.
 
     Args:
-        items: A sequence is read where this runs; any other iterable by `pull`.
+        items: A sequence is read where this runs; any other iterable by `pull`. An async
+            generator is closed when this ends early.
         fetch: Gives one item's result; failures are results. What it raises ends everything.
         concurrency: Workers, at least 1.
         pull: Runs a function where the iterable may be touched (the caller's thread or loop), and
@@ -187,7 +188,10 @@ async def map_bounded(
                 return
             collected.add(index, await fetch(item))
 
-    await _run_all(work, min(concurrency, source.size or concurrency))
+    try:
+        await _run_all(work, min(concurrency, source.size or concurrency))
+    finally:
+        await source.aclose()
     return collected.in_order()
 
 
@@ -214,6 +218,8 @@ class _Source(Generic[Item]):
 
     def __init__(self, items: "Iterable[Item] | AsyncIterable[Item]", pull: Pull | None) -> None:
         self.size: int | None = None
+        self._pull = pull
+        self._close: Callable[[], Awaitable[None]] | None = None
         self._count = 0
         self._held: Iterator[Item] = iter(())
         self._refill: Callable[[], Awaitable[list[Item]]] | None
@@ -224,6 +230,7 @@ class _Source(Generic[Item]):
             self._refill = None
         elif isinstance(items, AsyncIterable):
             pieces = aiter(items)
+            self._close = getattr(pieces, "aclose", None)
             self._refill = lambda: _pull_async(pieces, pull)
         else:
             iterator = iter(items)
@@ -244,6 +251,13 @@ class _Source(Generic[Item]):
         index = self._count
         self._count += 1
         return index, item
+
+    async def aclose(self) -> None:
+        """Close an async generator that has not come to its end."""
+        if self._close is None or self._refill is None:
+            return
+        with anyio.CancelScope(shield=True):
+            await (self._close() if self._pull is None else self._pull(self._close))
 
 
 async def _pull_batch(iterator: Iterator[Item], pull: Pull | None) -> list[Item]:

@@ -143,6 +143,30 @@ async def test_a_bad_item_of_a_generator_keeps_what_had_come(fault, client):
     assert len(caught.value.results.ok) == 10
 
 
+@pytest.mark.parametrize("end", ["an error", "cancellation"])
+async def test_an_async_generator_is_closed_when_a_map_ends_early(fault, client, end):
+    """What it holds is given back on the loop that it runs on, and before the map returns."""
+    closed_on = []
+    loop = asyncio.get_running_loop()
+
+    async def urls():
+        try:
+            yield ("GET",) if end == "an error" else f"{fault.url}/conn/stall?s=30"
+            yield f"{fault.url}/echo"
+        finally:
+            await asyncio.sleep(0)
+            closed_on.append(asyncio.get_running_loop())
+
+    task = asyncio.create_task(client.map(urls(), concurrency=1))
+    if end == "cancellation":
+        while not paths(fault):
+            await asyncio.sleep(0.01)
+        task.cancel()
+    with pytest.raises(TypeError if end == "an error" else asyncio.CancelledError):
+        await task
+    assert closed_on == [loop]
+
+
 async def test_cancelling_crosses_over_and_leaves_nothing(fault, client):
     """The requests end on the server too, and the client stays usable."""
     running = asyncio.create_task(client.map([f"{fault.url}/conn/stall?s=30"] * 8, concurrency=8))
