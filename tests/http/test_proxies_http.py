@@ -119,13 +119,117 @@ async def test_a_proxys_password(proxy: Proxy, fault: FaultServer) -> None:
         assert (await client.get(fault.url + "/echo")).status_code == 407
 
 
-async def test_a_dead_proxy_is_a_result(fault: FaultServer) -> None:
-    """Nothing listens where the proxy should be."""
+def over(how: str, proxy: str, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """Return the options of a client that goes over `proxy`, which is named in one of the ways."""
+    if how == "environment":
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, proxy)
+        return {"trust_env": True}
+    if how == "mounts":
+        return {"mounts": {"all://": httpx.AsyncHTTPTransport(proxy=proxy, trust_env=False)}}
+    return {"proxy": proxy}
+
+
+@pytest.mark.parametrize("how", ["proxy", "environment", "mounts"])
+@pytest.mark.parametrize("target", ["http://api.test.invalid/", "https://api.test.invalid/"])
+async def test_a_dead_proxy_is_blamed_itself(
+    fault: FaultServer, how: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing listens where the proxy should be, or no host has its name."""
+    for proxy, said in (
+        (fault.refuse_url, "connection refused by the proxy 127.0.0.1:"),
+        ("http://noproxy.invalid:9", "unknown proxy 'noproxy.invalid'"),
+    ):
+        secret = proxy.replace("://", "://user:pass-word@")
+        async with client_with(**over(how, secret, monkeypatch)) as client:
+            r = await client.get(target)
+            assert type(r.exception) is nbhttp.ConnectError
+            assert said in (r.error or "")
+            assert "HTTPS_PROXY" in (r.hint or "")
+            assert "pass-word" not in f"{r.error}{r.hint}{r!r}"
+    assert fault.log() == []
+
+
+async def test_a_dead_proxy_of_downloads_and_streams(fault: FaultServer, tmp_path) -> None:
+    """They are told the same."""
+    said = "connection refused by the proxy 127.0.0.1:"
     async with client_with(proxy=fault.refuse_url) as client:
-        r = await client.get(fault.url + "/echo")
-        assert type(r.exception) is nbhttp.ConnectError
-        assert r.hint
-        assert fault.log() == []
+        got = await client.download_file(fault.url + "/echo", tmp_path / "x", max_attempts=1)
+        assert said in (got.error or "")
+        with pytest.raises(nbhttp.ConnectError, match=said):
+            await anext(aiter(client.lines(fault.url + "/echo")))
+
+
+@pytest.mark.parametrize("how", ["proxy", "mounts"])
+async def test_a_proxy_that_does_not_answer_is_named(
+    fault: FaultServer, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit passed while it was asked for a tunnel; nothing had reached the target."""
+    options = over(how, fault.blackhole_url, monkeypatch)
+    async with client_with(**options, timeout=0.2) as client:
+        r = await client.get("https://api.test.invalid/")
+        assert type(r.exception) is nbhttp.TimeoutError
+        assert "passed while waiting for an answer of the proxy 127.0.0.1:" in (r.error or "")
+        # Over http a proxy and its target cannot be told apart.
+        r = await client.get("http://api.test.invalid/")
+        assert "passed while waiting for the first byte" in (r.error or "")
+
+
+@contextlib.asynccontextmanager
+async def answering(what: bytes) -> AsyncIterator[str]:
+    """A server that answers whatever comes with these bytes, and closes."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(what)
+        writer.close()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_proxys_scheme_is_put_right(fault: FaultServer) -> None:
+    """HTTPS_PROXY=https://… for a proxy that is spoken to in plain: it answers so, or waits."""
+    silent = fault.blackhole_url.removeprefix("http://")
+    async with answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") as plain:
+        for proxy, said in (
+            (plain, f"TLS with the proxy {plain} failed"),
+            (silent, f"in the TLS handshake with the proxy {silent}"),
+        ):
+            async with client_with(proxy=f"https://{proxy}", timeout=0.5) as client:
+                r = await client.get("https://api.test.invalid/")
+                assert said in (r.error or "")
+                assert "write its address with http://" in (r.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"", "closed the connection before answering"),
+        (b"SSH-2.0-x\r\n\r\n", "does not answer as a proxy"),
+    ],
+)
+async def test_what_is_no_proxy_is_told(answer: bytes, said: str) -> None:
+    """A server that closes at once, and one that speaks something else than HTTP."""
+    async with answering(answer) as where, client_with(proxy=f"http://{where}") as client:
+        r = await client.get("https://api.test.invalid/")
+        assert isinstance(r.exception, nbhttp.RequestError)
+        assert f"the proxy {where} {said}" in (r.error or "")
+        assert "HTTPS_PROXY" in (r.hint or "")
+
+
+@pytest.mark.parametrize("how", ["proxy", "mounts"])
+async def test_a_target_behind_a_proxy_is_blamed_itself(
+    proxy: Proxy, fault: FaultServer, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS goes through the tunnel, and so does the request."""
+    async with client_with(**over(how, proxy.url, monkeypatch), timeout=0.5) as client:
+        r = await client.get(fault.tls_url + "/echo")
+        assert "the TLS certificate of 127.0.0.1:" in (r.error or "")
+        r = await client.get(fault.blackhole_url)
+        assert "passed while waiting for the first byte of the answer" in (r.error or "")
 
 
 async def test_the_environments_proxies(

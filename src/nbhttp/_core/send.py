@@ -273,7 +273,8 @@ class Conversation:
             if phases is not None:
                 self._add(phases)
                 if is_of_rest(exc, self._spent, wire.total):
-                    raise time_limit_error(request.limits.total, phases.running) from exc.__cause__
+                    total = request.limits.total
+                    raise time_limit_error(total, phases.running, phases.proxy) from exc.__cause__
             raise
         finally:
             self._spent += time.perf_counter() - started

@@ -8,8 +8,9 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from nbhttp._engines.base import Origin, Phases
+from nbhttp._engines.base import Authority, Origin, Phases
 from nbhttp.config import PhaseLimits
 from nbhttp.errors import (
     ConnectError,
@@ -32,8 +33,28 @@ _PHASE_WORDS = {
 }
 
 
-def time_limit_error(seconds: float | None, phase: str) -> TimeoutError:
-    """Say which limit passed and what was going on."""
+_PROXY_HINT = (
+    "check the proxy's address (proxy=, mounts=, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY); "
+    "trust_env=False of a client leaves the environment's out"
+)
+
+_PROXY_TLS_HINT = (
+    "where the proxy does not speak TLS itself, write its address with http://, not https://"
+)
+
+
+def time_limit_error(
+    seconds: float | None, phase: str, proxy: Authority | None = None
+) -> TimeoutError:
+    """Say which limit passed and what was going on.
+
+    Args:
+        seconds: The limit; None when nobody knows it.
+        phase: What was running, as in `Phases`.
+        proxy: The proxy that it was running with; None for the target.
+    """
+    if proxy is not None:
+        return _proxy_limit_error(seconds, phase, proxy)
     passed = "the time limit passed" if seconds is None else _limit_text(seconds)
     hints = {
         "queue": "raise max_connections, or httpx.Timeout(pool=…)",
@@ -45,6 +66,17 @@ def time_limit_error(seconds: float | None, phase: str) -> TimeoutError:
         f"{passed} while {_PHASE_WORDS.get(phase, phase)}",
         hint=hints.get(phase, "raise timeout=, or try again later"),
     )
+
+
+def _proxy_limit_error(seconds: float | None, phase: str, proxy: Authority) -> TimeoutError:
+    passed = "the time limit passed" if seconds is None else _limit_text(seconds)
+    doing = {
+        "connect": "connecting to",
+        "tls": "in the TLS handshake with",
+        "send": "asking",
+    }.get(phase, "waiting for an answer of")
+    hint = _PROXY_TLS_HINT if phase == "tls" else _PROXY_HINT
+    return TimeoutError(f"{passed} while {doing} {_proxy_name(proxy)}", hint=hint)
 
 
 def is_of_rest(error: NbhttpError, spent: float, total: float | None) -> bool:
@@ -70,26 +102,55 @@ def _limit_text(seconds: float) -> str:
     return f"the limit of {seconds:g} s passed"
 
 
-def connect_error(exc: BaseException, origin: Origin) -> RequestError:
-    """Explain why no connection to `origin` came about."""
+class _Peer(NamedTuple):
+    """What a connection was opened to."""
+
+    host: str
+    port: int
+    is_proxy: bool
+
+    @classmethod
+    def of(cls, origin: Origin, proxy: Authority | None) -> "_Peer":
+        host, port = (origin.host, origin.port) if proxy is None else proxy
+        return cls(host, port, proxy is not None)
+
+    @property
+    def kind(self) -> str:
+        return "proxy" if self.is_proxy else "host"
+
+    @property
+    def name(self) -> str:
+        where = (self.host, self.port)
+        return _proxy_name(where) if self.is_proxy else _authority(*where)
+
+    def hint(self, of_target: str) -> str:
+        """Return what to check, which for a target is `of_target`."""
+        return _PROXY_HINT if self.is_proxy else of_target
+
+
+def connect_error(
+    exc: BaseException, origin: Origin, proxy: Authority | None = None
+) -> RequestError:
+    """Explain why no connection to `origin`, or to the `proxy` before it, came about."""
+    peer = _Peer.of(origin, proxy)
     for cause in _chain(exc):
         if isinstance(cause, ssl.SSLCertVerificationError | ssl.CertificateError):
-            return _certificate_error(cause, origin)
+            return _certificate_error(cause, peer)
         if isinstance(cause, ssl.SSLError):
-            return _tls_error(cause, origin)
+            return _tls_error(cause, peer)
         if isinstance(cause, socket.gaierror | UnicodeError):
             return ConnectError(
-                f"unknown host {origin.host!r}: the name cannot be resolved",
-                hint="check the spelling of the host and the network or VPN connection",
+                f"unknown {peer.kind} {peer.host!r}: the name cannot be resolved",
+                hint=peer.hint("check the spelling of the host and the network or VPN connection"),
             )
         if isinstance(cause, ExceptionGroup):
-            return connect_error(cause.exceptions[0], origin)
+            return connect_error(cause.exceptions[0], origin, proxy)
         if isinstance(cause, OSError) and cause.errno is not None:
-            return _address_error(cause, origin)
+            return _address_error(cause, peer)
     reason = str(exc) or type(exc).__name__
     return ConnectError(
-        f"cannot connect to {_authority(origin)}: {reason}",
-        hint="check the address and the network connection",
+        f"cannot connect to {peer.name}: {reason}",
+        hint=peer.hint("check the address and the network connection"),
     )
 
 
@@ -103,6 +164,10 @@ def read_error(exc: BaseException | None, phases: Phases, received: int = 0) -> 
     """
     broken = any(isinstance(e, ConnectionResetError | BrokenPipeError) for e in _chain(exc))
     how = "reset" if broken else "closed"
+    if phases.proxy is not None:
+        return ConnectError(
+            f"{_proxy_name(phases.proxy)} {how} the connection before answering", hint=_PROXY_HINT
+        )
     if phases.running == "receive":
         return ProtocolError(
             f"the server {how} the connection in the middle of the answer, "
@@ -133,14 +198,15 @@ def foreign_error(
     if isinstance(exc, httpcore.PoolTimeout | httpx.PoolTimeout):
         return time_limit_error(None, "queue")
     if isinstance(exc, httpcore.TimeoutException | httpx.TimeoutException):
-        return time_limit_error(_limit_of(phases.running, limits), phases.running)
+        limit = _limit_of(phases.running, limits)
+        return time_limit_error(limit, phases.running, phases.proxy)
     if isinstance(exc, httpcore.ProxyError | httpx.ProxyError):
         return ConnectError(
-            f"the proxy refused the connection to {_authority(origin)}: {exc}",
+            f"the proxy refused the connection to {_authority(origin.host, origin.port)}: {exc}",
             hint="check the proxy's address and credentials (proxy=, HTTPS_PROXY)",
         )
     if isinstance(exc, httpcore.ConnectError | httpx.ConnectError):
-        return connect_error(exc, origin)
+        return connect_error(exc, origin, phases.proxy)
     if isinstance(exc, httpcore.RemoteProtocolError | httpx.RemoteProtocolError):
         return _protocol_error(exc, phases, received)
     if isinstance(exc, httpcore.NetworkError | httpx.NetworkError):
@@ -165,7 +231,7 @@ def _network_error(
 ) -> RequestError:
     for cause in _chain(exc):
         if isinstance(cause, ssl.SSLError):
-            return _tls_error(cause, origin)
+            return _tls_error(cause, _Peer.of(origin, phases.proxy))
     return read_error(exc, phases, received)
 
 
@@ -182,41 +248,45 @@ def _protocol_error(exc: BaseException, phases: Phases, received: int) -> Reques
         return read_error(None, phases, received)
     if "peer closed connection without sending complete message body" in text:
         return read_error(None, Phases(running="receive"), received)
+    if phases.proxy is not None:
+        return ProtocolError(
+            f"{_proxy_name(phases.proxy)} does not answer as a proxy: {text}", hint=_PROXY_HINT
+        )
     return ProtocolError(
         f"the answer is not valid HTTP: {text}",
         hint="check that the port speaks the URL's scheme; the server or a proxy may be broken",
     )
 
 
-def _certificate_error(exc: ssl.SSLError, origin: Origin) -> ConnectError:
+def _certificate_error(exc: ssl.SSLError, peer: _Peer) -> ConnectError:
     reason = getattr(exc, "verify_message", "") or str(exc)
     hint = (
         "if a company or private CA signed it, pass its file as verify='/path/ca.pem' "
         "or install it in the system's trust store"
     )
     if "Hostname mismatch" in reason or "IP address mismatch" in reason:
-        hint = f"the certificate is for another name than {origin.host!r}; check the URL's host"
+        hint = f"the certificate is for another name than {peer.host!r}; check the URL's host"
     elif "expired" in reason:
         hint = "the server's certificate has run out; its operator must renew it (or fix the clock)"
     elif "self" in reason and "signed" in reason and "chain" not in reason:
         hint = "save the server's own certificate and pass it as verify='/path/cert.pem'"
-    return ConnectError(
-        f"the TLS certificate of {_authority(origin)} is not trusted: {reason}", hint=hint
-    )
+    return ConnectError(f"the TLS certificate of {peer.name} is not trusted: {reason}", hint=hint)
 
 
-def _tls_error(exc: ssl.SSLError, origin: Origin) -> ConnectError:
+def _tls_error(exc: ssl.SSLError, peer: _Peer) -> ConnectError:
     reason = getattr(exc, "reason", None) or str(exc)  # absent where Python made the error
     hint = "the server and this machine agree on no TLS version or cipher"
     if reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}:
-        hint = f"the server does not speak TLS on port {origin.port}; try http:// instead"
+        hint = f"the server does not speak TLS on port {peer.port}; try http:// instead"
+        if peer.is_proxy:  # HTTPS_PROXY is for https URLs; few proxies are spoken to over TLS
+            hint = _PROXY_TLS_HINT
     elif "CERTIFICATE_REQUIRED" in reason or "ALERT_HANDSHAKE_FAILURE" in reason:
         hint = "the server may want a client certificate (cert=)"
-    return ConnectError(f"TLS with {_authority(origin)} failed: {reason}", hint=hint)
+    return ConnectError(f"TLS with {peer.name} failed: {reason}", hint=hint)
 
 
-def _address_error(exc: OSError, origin: Origin) -> ConnectError:
-    where = _authority(origin)
+def _address_error(exc: OSError, peer: _Peer) -> ConnectError:
+    where = peer.name
     texts = {
         errno.ECONNREFUSED: (
             f"connection refused by {where}",
@@ -245,12 +315,15 @@ def _address_error(exc: OSError, origin: Origin) -> ConnectError:
         errno.ECONNREFUSED if refused and exc.errno not in texts else exc.errno or 0,
         (f"cannot connect to {where}: {exc.strerror or exc}", "check the address and the network"),
     )
-    return ConnectError(message, hint=hint)
+    return ConnectError(message, hint=hint if exc.errno == errno.EMFILE else peer.hint(hint))
 
 
-def _authority(origin: Origin) -> str:
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    return f"{host}:{origin.port}"
+def _proxy_name(proxy: Authority) -> str:
+    return f"the proxy {_authority(*proxy)}"
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _chain(exc: BaseException | None) -> Iterator[BaseException]:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from nbhttp.config import PhaseLimits
 
 __all__ = [
+    "Authority",
     "BodySink",
     "Engine",
     "EngineRequest",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 RawHeaders = list[tuple[bytes, bytes]]
+Authority = tuple[str, int]
+"""A host, IPv6 without brackets, and its port."""
 
 _FRAMING_FIELDS = (b"content-length", b"transfer-encoding", b"connection")
 _FRAMING_LINE = re.compile(rb"\n(%b):[ \t]*([^\r\n]*)" % b"|".join(_FRAMING_FIELDS))
@@ -63,6 +66,7 @@ class Phases:
         wait: From the last byte sent to the first byte of the answer's head.
         receive: From there to the body's last byte.
         running: The phase under way; names the culprit when a time limit passes.
+        proxy: The proxy that it is under way with, before anything reaches the target; else None.
     """
 
     connect: float = 0.0
@@ -71,6 +75,7 @@ class Phases:
     wait: float = 0.0
     receive: float = 0.0
     running: str = "connect"
+    proxy: Authority | None = None
 
 
 @dataclass(slots=True)

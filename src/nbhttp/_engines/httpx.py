@@ -139,7 +139,7 @@ class HttpxEngine:
         started = time.perf_counter()
         try:
             response = await connection.pool.handle_async_request(
-                _to_httpcore(request, _tracer(phases, request.extensions))
+                _to_httpcore(request, _tracer(phases, request))
             )
         except BaseException as exc:  # noqa: BLE001 - raised again, translated or as it is
             await self.drop(connection)
@@ -337,7 +337,8 @@ async def _fetch(
     except TimeoutError as exc:
         if not limit.is_passed:
             raise
-        raise _with_phases(time_limit_error(request.total, phases.running), phases) from exc
+        error = time_limit_error(request.total, phases.running, phases.proxy)
+        raise _with_phases(error, phases) from exc
     return EngineResponse(exchange.head, body, phases, exchange.peer)
 
 
@@ -443,10 +444,11 @@ class _OneShot:
             await close()
 
 
-def _tracer(phases: Phases, extensions: Any) -> Any:
-    """Make httpcore's trace callback: it books each phase's time."""
+def _tracer(phases: Phases, request: EngineRequest) -> Any:
+    """Make httpcore's trace callback: it books each phase's time, and whom it is spent with."""
     began = 0.0
-    also = (extensions or {}).get("trace")
+    also = (request.extensions or {}).get("trace")
+    target = request.origin.host, request.origin.port
 
     async def trace(name: str, info: dict[str, Any]) -> None:
         nonlocal began
@@ -456,6 +458,11 @@ def _tracer(phases: Phases, extensions: Any) -> Any:
             if state == "started":
                 phases.running = phase
                 began = time.perf_counter()
+                if phase == "connect":
+                    peer = info.get("host", target[0]), info.get("port", target[1])
+                    phases.proxy = None if peer == target else peer
+                elif phases.proxy is not None and _is_with_target(name, info):
+                    phases.proxy = None
             else:
                 spent = time.perf_counter() - began
                 setattr(phases, phase, getattr(phases, phase) + spent)
@@ -465,6 +472,14 @@ def _tracer(phases: Phases, extensions: Any) -> Any:
             await also(name, info)
 
     return trace
+
+
+def _is_with_target(name: str, info: dict[str, Any]) -> bool:
+    """Whether a step of httpcore's goes past the proxy: TLS in its tunnel, or the request."""
+    if name in {"proxy.start_tls.started", "socks.start_tls.started"}:
+        return True
+    request = info.get("request")
+    return request is not None and request.method != b"CONNECT"
 
 
 def _httpcore_proxy(proxy: "httpx.Proxy | None", settings: EngineSettings) -> httpcore.Proxy | None:
@@ -523,7 +538,11 @@ class TransportEngine:
     name = "transport"
 
     def __init__(self, transport: "httpx.AsyncBaseTransport") -> None:
+        import httpx
+
         self._transport = transport
+        # Others may well hand the request to something that takes no such callback.
+        self._is_traceable = isinstance(transport, httpx.AsyncHTTPTransport)
 
     @property
     def connections(self) -> int:
@@ -540,11 +559,15 @@ class TransportEngine:
 
     async def _open(self, request: EngineRequest, phases: Phases) -> "_TransportExchange":
         started = time.perf_counter()
+        made = _to_httpx(request)
+        if self._is_traceable:
+            made.extensions["trace"] = _tracer(phases, request)
         try:
-            response = await self._transport.handle_async_request(_to_httpx(request))
+            response = await self._transport.handle_async_request(made)
         except BaseException as exc:  # noqa: BLE001 - raised again, translated or as it is
             raise _translated(exc, request, phases) or exc from _cause(exc)
-        phases.wait = time.perf_counter() - started
+        began = phases.connect + phases.tls + phases.send
+        phases.wait = max(0.0, time.perf_counter() - started - began)
         return _TransportExchange(request, response, phases)
 
     async def aclose(self) -> None:
