@@ -16,6 +16,8 @@ from typing import Any
 
 import orjson
 
+from nbhttp.errors import ConfigError
+
 __all__ = ["JsonError", "dumps", "has_long_integer", "loads"]
 
 # Parsing this many bytes makes objects enough for the collector to run many times in vain.
@@ -57,6 +59,10 @@ _WRITE_INSTEAD = {
     "nbhttp.RequestResult": ".json()",
     "nbhttp.Secret": ".reveal(), which stays hidden in what is shown",
 }
+_NULL_HINT = (
+    "write None for what is missing; of a DataFrame: "
+    "df.replace({float('nan'): None}).to_dict('records')"
+)
 _BEFORE_A_NUMBER = b" \t\r\n,:["
 _NOT_ZERO = re.compile(b"[^0]")
 
@@ -177,10 +183,10 @@ def dumps(value: Any) -> bytes:
     """Return `value` as compact JSON in UTF-8.
 
     Beyond what `json.dumps` takes: dataclasses, enums, UUIDs, dates and times (ISO 8601; a naive
-    one stays naive), NumPy scalars and arrays, and such keys. Integers of any size stay exact;
-    NaN and infinities are written as `NaN` and `Infinity`, as the standard library does.
+    one stays naive), NumPy scalars and arrays, and such keys. Integers of any size stay exact.
 
     Raises:
+        ConfigError: NaN or an infinity is in it, which JSON has not and servers refuse; says where.
         TypeError: Something in it is not JSON; says what and where. Decimal is refused, since
             neither a float nor a string says the same: convert it.
         ValueError: It is nested too deeply or contains itself.
@@ -189,9 +195,8 @@ def dumps(value: Any) -> bytes:
         encoded = orjson.dumps(value, _plain, orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:
         return _dumps_hard(value)
-    # orjson writes null for NaN and infinities, without a word.
-    if b"null" in encoded and _has_nonfinite(value):
-        return _dumps_exactly(value)
+    if b"null" in encoded:  # which orjson writes for NaN and infinities too, without a word
+        _check_finite(value)
     return encoded
 
 
@@ -202,12 +207,18 @@ def _dumps_hard(value: Any) -> bytes:
         encoded = orjson.dumps(value, _plain, options)
     except TypeError:
         return _dumps_exactly(value)
-    return _dumps_exactly(value) if b"null" in encoded and _has_nonfinite(value) else encoded
+    if b"null" in encoded:  # which orjson writes for NaN and infinities too, without a word
+        _check_finite(value)
+    return encoded
 
 
 def _dumps_exactly(value: Any) -> bytes:
     try:
         text = json.dumps(value, default=_plain, separators=(",", ":"))
+        if "NaN" in text or "Infinity" in text:
+            _check_finite(value)
+    except ConfigError:
+        raise
     except TypeError:
         path, culprit = _find_culprit(value, "$", 0)
         raise TypeError(
@@ -259,6 +270,27 @@ def _plain_numpy(value: Any) -> Any:
         if not isinstance(plain, np.generic | bytes | complex):
             return plain
     raise TypeError(f"numpy.{type(value).__name__} is not JSON")
+
+
+def _check_finite(value: Any) -> None:
+    if _has_nonfinite(value):
+        path, culprit = _find_nonfinite(value, "$")
+        raise ConfigError(f"{path} is {culprit}, which is not JSON; {_NULL_HINT}", hint=_NULL_HINT)
+
+
+def _find_nonfinite(value: Any, path: str) -> tuple[str, float]:
+    """Return the first NaN or infinity in a value that has one, and the path to it."""
+    if isinstance(value, float):
+        return path, value
+    if isinstance(value, dict):
+        if any(map(_has_nonfinite, value)):
+            return f"a key of {path}", next(filter(_has_nonfinite, value))
+        key = next(key for key, child in value.items() if _has_nonfinite(child))
+        return _find_nonfinite(value[key], f"{path}.{key}")
+    if isinstance(value, list | tuple):
+        index = next(index for index, child in enumerate(value) if _has_nonfinite(child))
+        return _find_nonfinite(value[index], f"{path}[{index}]")
+    return _find_nonfinite(_plain(value), path)
 
 
 def _has_nonfinite(value: Any) -> bool:

@@ -8,6 +8,7 @@ import enum
 import gc
 import json
 import math
+import re
 import threading
 import uuid
 from pathlib import Path
@@ -20,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbhttp._json import JsonError, dumps, has_long_integer, loads
+from nbhttp.errors import ConfigError
 from nbhttp.secrets import Secret
 
 CORPUS = Path(__file__).parent.parent / "corpora" / "json_test_suite"
@@ -59,17 +61,22 @@ def test_lossy_json_reads_as_the_standard_library_reads_it(case: dict[str, Any])
     assert _same(loads(dumps(loads(data))), loads(data))
 
 
-JSON_VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.integers(-(10**22), 10**22)
-    | st.floats()
-    | st.text(st.characters(codec=None), max_size=30)
-    | st.text("0123456789-.e,: ", max_size=40),
-    lambda children: st.lists(children) | st.dictionaries(st.text(max_size=8), children),
-    max_leaves=12,
-)
+def _json_values(floats: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.integers(-(10**22), 10**22)
+        | floats
+        | st.text(st.characters(codec=None), max_size=30)
+        | st.text("0123456789-.e,: ", max_size=40),
+        lambda children: st.lists(children) | st.dictionaries(st.text(max_size=8), children),
+        max_leaves=12,
+    )
+
+
+JSON_VALUES = _json_values(st.floats())
+FINITE_VALUES = _json_values(st.floats(allow_nan=False, allow_infinity=False))
 
 
 @given(value=JSON_VALUES, encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32-le"]))
@@ -82,10 +89,10 @@ def test_any_value_reads_as_the_standard_library_reads_it(value: Any, encoding: 
     assert _same(loads(json.dumps(value)), json.loads(data))
 
 
-@given(value=JSON_VALUES)
+@given(value=FINITE_VALUES)
 @settings(deadline=None, max_examples=300)
 def test_any_value_comes_back_from_its_json(value: Any) -> None:
-    """`dumps` loses nothing: not NaN, not digits, not lone surrogates."""
+    """`dumps` loses nothing: not digits, not lone surrogates, not what reads like NaN."""
     assert _same(json.loads(dumps(value)), value)
 
 
@@ -267,20 +274,32 @@ def test_rich_values_are_encoded_beside_what_orjson_refuses(value: Any, expected
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "path"),
     [
-        math.nan,
-        -math.inf,
-        [None, {"a": math.inf}],
-        np.array([1.0, np.nan]),
-        {1: math.nan},
-        _Record("a", UTC_NOON, size=math.nan),
+        (math.nan, "$ is nan"),
+        (-math.inf, "$ is -inf"),
+        ([None, {"a": math.inf}], "$[1].a is inf"),
+        ([2**70, math.nan], "$[1] is nan"),
+        (np.array([1.0, np.nan]), "$[1] is nan"),
+        ({1: math.nan}, "$.1 is nan"),
+        ({math.nan: 1}, "a key of $ is nan"),
+        (_Record("a", UTC_NOON, size=math.nan), "$.size is nan"),
     ],
 )
-def test_nan_is_written_as_the_standard_library_writes_it(value: Any) -> None:
-    """NaN does not turn into null behind one's back."""
-    text = dumps(value)
-    assert b"NaN" in text or b"Infinity" in text
+def test_nan_is_refused(value: Any, path: str) -> None:
+    """It is not JSON, and turns into null not behind one's back."""
+    with pytest.raises(ConfigError, match=re.escape(f"{path}, which is not JSON; write None")):
+        dumps(value)
+
+
+def test_the_advice_for_nan_in_a_table_holds() -> None:
+    """What the hint says gives null."""
+    df = pd.DataFrame({"a": [1, None]})
+    with pytest.raises(ConfigError, match=r"\$\[1\]\.a is nan") as caught:
+        dumps(df.to_dict("records"))
+    advice = "df.replace({float('nan'): None}).to_dict('records')"
+    assert (caught.value.hint or "").endswith(advice)
+    assert dumps(df.replace({float("nan"): None}).to_dict("records")) == b'[{"a":1.0},{"a":null}]'
 
 
 def test_plain_json_is_compact_utf_8() -> None:
