@@ -3,23 +3,48 @@
 Only messages are made of it: a name that does not exist stays an error, which says what to write.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
 __all__ = [
+    "CALLS",
     "OnlyAsync",
     "OnlySync",
     "advice",
     "attribute_error",
     "missing_name",
+    "of_call",
     "of_client",
+    "of_download",
+    "of_map",
     "of_module",
     "of_option",
     "of_result",
     "of_setting",
     "unknown_option",
 ]
+
+# How a call is written; a method's own name is `__call__` where the object is what is called.
+CALLS: Mapping[str, str] = {
+    "request": 'request("GET", url, params=…)',
+    "get": "get(url, params=…)",
+    "head": "head(url, params=…)",
+    "delete": "delete(url, params=…)",
+    "options": "options(url, params=…)",
+    "__call__": "options(url, params=…)",
+    "post": "post(url, json=…), or data=… for a form",
+    "put": "put(url, json=…), or data=… for a form",
+    "patch": "patch(url, json=…), or data=… for a form",
+    "stream": 'stream("GET", url, params=…)',
+    "stream_request": 'stream_request("GET", url, params=…)',
+    "lines": 'lines(url, params=…), and method="POST" for another than GET',
+    "ndjson": 'ndjson(url, params=…), and method="POST" for another than GET',
+    "sse": 'sse(url, params=…), and method="POST" for another than GET',
+    "map": "map(requests, concurrency=…)",
+    "download_file": 'download_file(url, "folder/", params=…), or "folder/name.csv"',
+    "download_many": 'download_many(urls, "folder/", concurrency=…)',
+}
 
 _JUDGE = "write `if r:`, or r.success"
 _BODY = "the whole body is here: r.content, r.text, r.json()"
@@ -51,6 +76,13 @@ of_result: Mapping[str, str] = {
     "apparent_encoding": "it is called encoding",
 }
 
+_RETRY = (
+    "nothing is sent again by itself; write waits = [25, 5, 1], then "
+    "`while not (r := nbhttp.get(url)) and waits: time.sleep(waits.pop())` "
+    "(downloads have max_attempts=, sse() has reconnect=)"
+)
+_VERIFY = "a client takes verify=: HttpClient(verify=…)"
+_RAISE = "each result has it, and gives itself back: nbhttp.get(url).raise_for_status()"
 _ERRORS = "nbhttp.NbhttpError is the root of all errors; calls return a result that is false"
 of_module: Mapping[str, str] = {
     "Session": "it is called HttpClient",
@@ -78,6 +110,21 @@ of_module: Mapping[str, str] = {
     "Auth": "pass auth=(user, password), nbhttp.bearer(token), or an httpx.Auth",
     "display": "it is nbhttp.options.display",
     "paginate": "read page after page with get(); r.response.links has a Link field's URLs",
+    "Retry": _RETRY,
+    "retry": _RETRY,
+    "ConnectTimeout": "it is a TimeoutError, which says what was going on",
+    "ReadTimeout": "it is a TimeoutError, which says what was going on",
+    "SSLError": "it is a ConnectError, which says what was going on",
+    "ProxyError": "it is a ConnectError, which says what was going on",
+    "Limits": "a client takes max_connections= and keepalive_expiry=",
+    "Headers": "write a dict; what a result has is an httpx.Headers",
+    "get_many": "it is a client's: nbhttp.HttpClient().map(urls)",
+    "wget": "it is called download_file",
+    "urlretrieve": "it is called download_file",
+    "retrieve": "it is called download_file",
+    "download_files": "it is called download_many",
+    "BearerAuth": "it is called bearer: nbhttp.bearer(token)",
+    "DemoServer": "it is nbhttp.testing.DemoServer",
     "codes": "the numbers are in Python's http.HTTPStatus",
 }
 
@@ -113,6 +160,12 @@ of_setting: Mapping[str, str] = {
     "host": "it is called base_url",
     "ssl": "it is called verify",
     "concurrency": "it is an option of map(); max_connections= bounds a client",
+    "retry": _RETRY,
+    "retries": _RETRY,
+    "max_retries": _RETRY,
+    "backoff": _RETRY,
+    "backoff_factor": _RETRY,
+    "raise_for_status": _RAISE,
 }
 
 _PROXY = "a client takes proxy=: HttpClient(proxy=…)"
@@ -132,6 +185,67 @@ of_option: Mapping[str, str] = {
     "user_agent": 'write headers={"User-Agent": …}',
     "concurrency": "it is an option of map()",
     "save_path": "it is an option of download_file()",
+    "ssl": _VERIFY,
+    "raise_for_status": _RAISE,
+    "retry": _RETRY,
+    "retries": _RETRY,
+    "max_retries": _RETRY,
+    "backoff": _RETRY,
+}
+
+_CONCURRENCY = "it is called concurrency"
+_AGAIN = "nothing is sent again by itself; write client.map([r.url for r in results.failed])"
+of_map: Mapping[str, str] = {
+    "limit": _CONCURRENCY,
+    "max_concurrency": _CONCURRENCY,
+    "max_workers": _CONCURRENCY,
+    "workers": _CONCURRENCY,
+    "n_jobs": _CONCURRENCY,
+    "threads": _CONCURRENCY,
+    "retry": _AGAIN,
+    "retries": _AGAIN,
+    "max_retries": _AGAIN,
+    "progress": "nothing shows how far a map is; client.subscribe(f) tells of each request",
+} | dict.fromkeys(
+    ("params", "headers", "timeout", "json", "method", "auth"),
+    "it belongs to each request: map([(method, url, {…})]), or to the client",
+)
+
+_CHECKSUM = 'write checksum="sha256:…"'
+_WHERE = "it is called save_path; of download_many directory"
+_ATTEMPTS = "it is called max_attempts"
+_AT_ONCE = "segments= are the connections of one file, concurrency= the files of download_many"
+of_download: Mapping[str, str] = {
+    **of_option,
+    "known_hash": _CHECKSUM,
+    "expected_hash": _CHECKSUM,
+    "hash": _CHECKSUM,
+    "sha256": _CHECKSUM,
+    "md5": 'write checksum="md5:…"',
+    "resume": "it resumes by itself: run it again",
+    "force": "it is called overwrite",
+    "connections": _AT_ONCE,
+    "max_workers": _AT_ONCE,
+    "workers": _AT_ONCE,
+    "threads": _AT_ONCE,
+    "num_threads": _AT_ONCE,
+    "path": _WHERE,
+    "dest": _WHERE,
+    "destination": _WHERE,
+    "fname": _WHERE,
+    "filename": _WHERE,
+    "out": _WHERE,
+    "output": _WHERE,
+    "folder": _WHERE,
+    "retry": _ATTEMPTS,
+    "retries": _ATTEMPTS,
+    "max_retries": _ATTEMPTS,
+    "progressbar": "it is called progress",
+}
+of_call: Mapping[str, Mapping[str, str]] = {
+    "map": of_map,
+    "download_file": of_download,
+    "download_many": of_download,
 }
 
 
@@ -179,7 +293,7 @@ def advice(name: str, habits: Mapping[str, str], known: Collection[str]) -> str:
 
 
 def unknown_option(
-    names: Iterable[str],
+    names: Collection[str],
     known: Collection[str],
     what: str,
     habits: Mapping[str, str] | None = None,
@@ -192,7 +306,16 @@ def unknown_option(
         what: What they were given to, as in "request".
         habits: What to say of names from elsewhere; None for those of a request.
     """
+    from nbhttp.config import SETTING_NAMES
+
     habits = of_option if habits is None else habits
+    of_client = sorted((set(names) & SETTING_NAMES) - habits.keys())
+    if of_client:
+        name = of_client[0]
+        return TypeError(
+            f"{name}= belongs to a client, not to one {what}: "
+            f"HttpClient({name}=…) or AsyncHttpClient({name}=…)"
+        )
     given, there_are = sorted(names), sorted(known)
     listed = ", ".join(map(repr, given))
     said = [text for name in given if (text := advice(name, habits, there_are))]

@@ -12,7 +12,7 @@ from nbhttp._core.callers import Caller, here
 from nbhttp._core.crossing import on_private_loop
 from nbhttp._core.request import Prepared, build, build_item, bulk_items
 from nbhttp._core.send import fetch
-from nbhttp._core.signatures import spells_out
+from nbhttp._core.signatures import explains_misuse, spells_out
 from nbhttp._core.state import ClientState
 from nbhttp._core.streamface import AsyncStreams
 from nbhttp._habits import OnlyAsync
@@ -182,6 +182,7 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
         """Send an OPTIONS request; see `request`."""
         return await self._send(build(self._state.defaults, "OPTIONS", url, options))
 
+    @explains_misuse
     async def map(
         self,
         requests: Iterable[MapItem] | AsyncIterable[MapItem],

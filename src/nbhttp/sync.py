@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, Un
 
 from nbhttp._core.loopthread import outlet
 from nbhttp._core.request import build, bulk_items
-from nbhttp._core.signatures import spells_out
+from nbhttp._core.signatures import explains_misuse, spells_out
 from nbhttp._core.streamface import SyncStreams
 from nbhttp._habits import OnlySync
 from nbhttp.bulk import BulkResult, Collected
@@ -144,6 +144,7 @@ class HttpClient(SyncStreams, OnlySync):
         """Send an OPTIONS request; see `request`."""
         return _send(self.aio, "OPTIONS", url, options)
 
+    @explains_misuse
     def map(
         self,
         requests: Iterable[MapItem] | AsyncIterable[MapItem],

@@ -4,10 +4,12 @@ import asyncio
 import copy
 import inspect
 import pickle
+import re
 import subprocess
 import sys
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -68,6 +70,11 @@ def test_protocols_that_a_result_has_not_stay_silent(result: RequestResult) -> N
         ("gett", "did you mean 'get'?"),
         ("fetch", "it is called get"),
         ("Timeout", "timeout=30"),
+        ("ReadTimeout", "it is a TimeoutError, which says what was going on"),
+        ("Retry", "sse() has reconnect=)"),
+        ("wget", "it is called download_file"),
+        ("download_files", "it is called download_many"),
+        ("DemoServer", "it is nbhttp.testing.DemoServer"),
         ("no_such_thing", "no attribute 'no_such_thing'"),
     ],
 )
@@ -137,6 +144,124 @@ def test_an_unknown_option_of_a_download_lists_a_downloads_options() -> None:
         nbhttp.download_file("http://h/f", "f", progres=False)  # type: ignore[call-arg] # wrong on purpose
     with pytest.raises(TypeError, match=r"there are: auth, checksum"):
         nbhttp.download_file("http://h/f", "f", zzz=1)  # type: ignore[call-arg] # wrong on purpose
+
+
+CLIENT = nbhttp.HttpClient("http://127.0.0.1:9")
+URL = "http://127.0.0.1:9/"
+BY_NAME = "by position, the rest by name: "
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: nbhttp.get(URL, {"a": 1}), f"get() takes url {BY_NAME}get(url, params=…)"),
+        (lambda: CLIENT.head(URL, {}), f"head() takes url {BY_NAME}head(url, params=…)"),
+        (lambda: nbhttp.options(URL, {}), f"options() takes url {BY_NAME}options(url, params=…)"),
+        (lambda: nbhttp.post(URL, {}), "post(url, json=…), or data=… for a form"),
+        (lambda: CLIENT.put(URL, {}), "put(url, json=…), or data=… for a form"),
+        (lambda: CLIENT.aio.map([URL], 3).send(None), f"{BY_NAME}map(requests, concurrency=…)"),
+        (lambda: CLIENT.aio.patch(URL, {}).send(None), "patch(url, json=…)"),
+        (nbhttp.get, "get() needs url: get(url"),
+        (lambda: nbhttp.request(URL), 'request() needs url: request("GET", url'),
+        (lambda: nbhttp.stream_request(URL), 'stream_request() needs url: stream_request("GET"'),
+        (lambda: CLIENT.stream(URL), 'stream() needs url: stream("GET", url'),
+        (lambda: nbhttp.lines("GET", URL), f"lines() takes url {BY_NAME}lines(url, params=…)"),
+        (lambda: nbhttp.sse("POST", URL), 'and method="POST" for another than GET'),
+        (lambda: nbhttp.download_file(URL), 'needs save_path: download_file(url, "folder/"'),
+        (lambda: nbhttp.download_file(URL, path="x"), "option 'path'; it is called save_path"),
+        (lambda: nbhttp.download_file(URL, "x", 1), "takes url and save_path by position"),
+        (lambda: nbhttp.download_many([URL]), 'needs directory: download_many(urls, "folder/"'),
+        (lambda: CLIENT.map([URL], max_workers=3), "option 'max_workers'; it is called concurrenc"),
+        (lambda: CLIENT.map([URL], progress=True), "client.subscribe(f)"),
+        (lambda: CLIENT.map([URL], params={}), "it belongs to each request: map([(method, url"),
+        (lambda: CLIENT.map([URL], retries=1), "[r.url for r in results.failed]"),
+        (lambda: CLIENT.map([URL], verify=False), "verify= belongs to a client, not to one map"),
+        (lambda: nbhttp.get(URL, url=URL), "multiple values for argument 'url'"),
+    ],
+)
+def test_a_call_that_does_not_fit_says_how_it_is_written(call: Any, said: str) -> None:
+    """As requests has it, or a method first where none is wanted: Python's error says too little."""
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert said in str(caught.value)
+
+
+def test_a_type_error_of_the_users_own_code_passes() -> None:
+    """Only calls that do not fit are explained."""
+
+    async def transport(_: httpx.Request) -> httpx.Response:
+        raise TypeError("of the user's own")
+
+    with (
+        nbhttp.HttpClient(transport=httpx.MockTransport(transport)) as client,
+        pytest.raises(TypeError, match="of the user's own"),
+    ):
+        client.get("http://h/")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("retry", "nothing is sent again by itself; write waits = "),
+        ("max_retries", "nothing is sent again by itself; write waits = "),
+        ("ssl", "a client takes verify="),
+        ("raise_for_status", "nbhttp.get(url).raise_for_status()"),
+        ("cert", "cert= belongs to a client, not to one request: HttpClient(cert=…)"),
+    ],
+)
+def test_an_option_from_elsewhere_says_what_to_write(option: str, said: str) -> None:
+    """Of a call, and of a client where it may be one."""
+    with pytest.raises(TypeError, match=re.escape(said)):
+        nbhttp.get(URL, **{option: 3})  # type: ignore[arg-type] # wrong on purpose
+    if option not in {"ssl", "cert"}:
+        with pytest.raises(TypeError, match=re.escape(said)):
+            nbhttp.HttpClient(**{option: 3})  # type: ignore[arg-type] # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("known_hash", 'write checksum="sha256:…"'),
+        ("resume", "it resumes by itself"),
+        ("force", "it is called overwrite"),
+        ("threads", "segments= are the connections of one file"),
+        ("retries", "it is called max_attempts"),
+        ("filename", "it is called save_path"),
+        ("verify", "verify= belongs to a client, not to one download"),
+    ],
+)
+def test_an_option_of_another_downloader_says_what_to_write(option: str, said: str) -> None:
+    """Of pooch, urllib, wget and their kin; the same for many files."""
+    for call in (
+        lambda: nbhttp.download_file(URL, "x", **{option: 3}),  # type: ignore[arg-type] # wrong on purpose
+        lambda: nbhttp.download_many([URL], "x", **{option: 3}),  # type: ignore[arg-type] # wrong on purpose
+    ):
+        with pytest.raises(TypeError, match=re.escape(said)):
+            call()
+
+
+def test_the_advice_for_trying_again_holds() -> None:
+    """What is to be written is Python that does it."""
+    statuses = iter([503, 503, 200])
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(next(statuses))
+
+    with pytest.raises(TypeError) as caught:
+        nbhttp.get(URL, retry=3)  # type: ignore[call-arg] # wrong on purpose
+    code = str(caught.value).partition("`")[2].partition("`")[0]
+    assert code.startswith("while not (r := nbhttp.get(url))")
+    waited: list[int] = []
+    with nbhttp.HttpClient(transport=httpx.MockTransport(answer)) as client:
+        names: dict[str, Any] = {
+            "nbhttp": client,
+            "time": SimpleNamespace(sleep=waited.append),
+            "waits": [25, 5, 1],
+            "url": "http://h/",
+        }
+        exec(code, names)
+    assert names["r"].success
+    assert waited == [1, 5]
 
 
 @pytest.mark.parametrize("value", [{"b": 1}, {1, 2}, iter([1]), range(2)])

@@ -11,7 +11,7 @@ from nbhttp._core.digests import Checksum, parse_checksum
 from nbhttp._core.partfile import Identity
 from nbhttp._core.reporting import Display
 from nbhttp._core.request import Prepared, RawHeaders, build, raw_headers
-from nbhttp._habits import unknown_option
+from nbhttp._habits import of_download, unknown_option
 from nbhttp.downloads import (
     DEFAULT_CHUNK_SIZE,
     DEFAULT_LOCK_TIMEOUT_S,
@@ -121,7 +121,7 @@ class JobMaker:
     ) -> None:
         unknown = options.keys() - _NAMES
         if unknown:
-            raise unknown_option(unknown, _NAMES, "download")
+            raise unknown_option(unknown, _NAMES, "download", of_download)
         given = {name: value for name, value in options.items() if not isinstance(value, Unset)}
         on_progress = given.get("on_progress")
         if on_progress is not None and not callable(on_progress):

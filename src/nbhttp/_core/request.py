@@ -26,7 +26,7 @@ from nbhttp._core.urls import ParsedUrl
 from nbhttp._credentials import remember
 from nbhttp._habits import unknown_option
 from nbhttp._json import dumps
-from nbhttp.config import SETTING_NAMES, ClientConfig, Limits, resolve_timeout
+from nbhttp.config import ClientConfig, Limits, resolve_timeout
 from nbhttp.errors import ConfigError, ProtocolError
 from nbhttp.redaction import MASK, is_credential_name, redact_repr
 from nbhttp.types import UNSET, Unset
@@ -275,7 +275,7 @@ def build(defaults: Defaults, method: str, url: Any, options: Mapping[str, Any])
         return _plain(defaults, method, parsed)
     unknown = options.keys() - _OPTIONS
     if unknown:
-        raise _unknown_options(unknown)
+        raise unknown_option(unknown, _OPTIONS, "request")
     parsed = _with_params(defaults, parsed, options.get("params"))
     framing, body = _encode_body(options, method)
     headers = _merge(defaults.raw_headers(), raw_headers(options.get("headers")), framing, parsed)
@@ -376,17 +376,6 @@ def _plain(defaults: Defaults, method: str, parsed: ParsedUrl) -> Prepared:
 
 
 # Method, parameters, limits
-
-
-def _unknown_options(names: set[str]) -> TypeError:
-    of_client = sorted(name for name in names if name in SETTING_NAMES)
-    if of_client:
-        name = of_client[0]
-        return TypeError(
-            f"{name}= belongs to a client, not to one request: "
-            f"HttpClient({name}=…).get(…) or AsyncHttpClient({name}=…)"
-        )
-    return unknown_option(names, _OPTIONS, "request")
 
 
 def _checked_method(method: str) -> str:

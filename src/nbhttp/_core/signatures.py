@@ -1,14 +1,18 @@
-"""Signatures that name every option, for `help()`, Shift-Tab and completion in a cell."""
+"""Signatures that name every option, for `help()`, Shift-Tab and completion in a cell.
+
+A call that does not fit its signature, such as `get(url, {"a": 1})`, says what to write.
+"""
 
 import inspect
 import re
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, ForwardRef, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, wraps
+from typing import Any, ForwardRef, TypeVar, cast
 
+from nbhttp import _habits
 from nbhttp.types import UNSET
 
-__all__ = ["spells_out"]
+__all__ = ["explains_misuse", "spells_out"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,6 +24,7 @@ def spells_out(options: type, like: Callable[..., Any] | None = None) -> Callabl
     """Have a function that takes `**options: Unpack[…]` show each of them, to people and tools.
 
     Type checkers read the annotation; `inspect.signature` would say `**options` and no more.
+    A call that does not fit is explained, see `explains_misuse`.
 
     Args:
         options: The `TypedDict` that is unpacked.
@@ -36,9 +41,59 @@ def spells_out(options: type, like: Callable[..., Any] | None = None) -> Callabl
         if like is not None and function.__doc__:
             names = {p.name for p in named}
             function.__doc__ = _with_sections(inspect.getdoc(function) or "", like, names)
-        return function
+        return explains_misuse(function)
 
     return decorate
+
+
+def explains_misuse(function: F) -> F:
+    """Have a call that does not fit the signature say how it is written.
+
+    Python's own error is raised before the function could say anything.
+    """
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def explained(*args: Any, **kwargs: Any) -> Any:
+            try:
+                coroutine = function(*args, **kwargs)
+            except TypeError as exc:
+                raise _misuse(function, args, kwargs) or exc from None
+            return await coroutine
+    else:
+
+        @wraps(function)
+        def explained(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except TypeError as exc:
+                if exc.__traceback__ and exc.__traceback__.tb_next:  # it came from further down
+                    raise
+                raise _misuse(function, args, kwargs) or exc from None
+
+    return cast("F", explained)
+
+
+def _misuse(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> TypeError | None:
+    """Make the error of a call that does not fit; None when there is nothing better to say."""
+    example = _habits.CALLS.get(function.__name__)
+    if example is None:
+        return None
+    parameters = dict(inspect.signature(function).parameters)
+    given = len(args) - (parameters.pop("self", None) is not None)
+    name = example.partition("(")[0]
+    unknown = kwargs.keys() - parameters.keys()
+    if unknown:
+        habits = _habits.of_call.get(name, _habits.of_option)
+        return _habits.unknown_option(unknown, parameters, name, habits)
+    places = [p for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if given > len(places):
+        taken = " and ".join(p.name for p in places)
+        return TypeError(f"{name}() takes {taken} by position, the rest by name: {example}")
+    missing = [p.name for p in places[given:] if p.default is p.empty and p.name not in kwargs]
+    return TypeError(f"{name}() needs {' and '.join(missing)}: {example}") if missing else None
 
 
 @lru_cache
