@@ -15,7 +15,7 @@ from collections.abc import (
     Sequence,
 )
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast, overload
 
 import anyio
 
@@ -46,6 +46,8 @@ _END: Any = object()
 class BulkResult(Displayed, Sequence[R], Generic[R]):
     """The results of many calls, in the order of what was asked.
 
+    It is a sequence: true when there is any result, however they ended. `success` judges.
+
     Args:
         results: In input order.
         elapsed: Seconds that all took.
@@ -65,30 +67,34 @@ class BulkResult(Displayed, Sequence[R], Generic[R]):
 
             habits = {"results": "it is a sequence itself: results[0], for r in results"}
             if not name.startswith("_") and self._results and hasattr(self._results[0], name):
-                is_method = callable(getattr(self._results[0], name))
-                each = (
-                    f"[r.{name}() for r in results.ok]"
-                    if is_method
-                    else f"[r.{name} for r in results]"
-                )
+                each = f"[r.{name} for r in results]"
+                if name == "raise_for_status":
+                    each = "for r in results: r.raise_for_status()"
+                elif callable(getattr(self._results[0], name)):
+                    each = f"[r.{name}() for r in results.ok]"
                 habits = {name: f"each of its results has it: {each}"}
             raise attribute_error(f"a {type(self).__name__}", name, habits, dir(type(self)))
 
     @property
-    def ok(self) -> "BulkResult[R]":
+    def success(self) -> bool:
+        """Whether every call succeeded; also when there was none."""
+        return all(self._results)
+
+    @property
+    def ok(self) -> Self:
         """The results that succeeded, order kept."""
         return type(self)((r for r in self._results if r), self.elapsed)
 
     @property
-    def failed(self) -> "BulkResult[R]":
+    def failed(self) -> Self:
         """The results that did not, order kept."""
         return type(self)((r for r in self._results if not r), self.elapsed)
 
     @overload
     def __getitem__(self, index: int) -> R: ...
     @overload
-    def __getitem__(self, index: slice) -> "BulkResult[R]": ...
-    def __getitem__(self, index: int | slice) -> "R | BulkResult[R]":
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> R | Self:
         if isinstance(index, slice):
             return type(self)(self._results[index], self.elapsed)
         return self._results[index]

@@ -5,6 +5,7 @@ import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -368,11 +369,6 @@ class DownloadManyResult(BulkResult[DownloadResult]):
         self.manifest = manifest
         self._retry = retry
 
-    @property
-    def success(self) -> bool:
-        """Whether every file is there."""
-        return all(self)
-
     def retry_failed(self) -> "DownloadManyResult":
         """Fetch what failed once more.
 
@@ -380,15 +376,21 @@ class DownloadManyResult(BulkResult[DownloadResult]):
             A new result of everything: what was there, and what came of the rest.
 
         Raises:
-            ConfigError: This is a part of a result, such as `.failed`.
+            ConfigError: This is a part of a result, such as `.failed`, or was pickled or copied.
         """
         result: DownloadManyResult = self._retrier()(self)
         return result
 
     def _retrier(self) -> "Callable[[Sequence[DownloadResult]], Any]":
         if self._retry is None:
-            raise ConfigError("retry_failed() belongs to the whole result, not to a part of it")
+            raise ConfigError(
+                "retry_failed() belongs to the whole result, not to a part or a copy of it"
+            )
         return self._retry
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What tries again holds a client, and stays where that is.
+        return partial(type(self), manifest=self.manifest), (tuple(self), self.elapsed)
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return a table with a row for each file.

@@ -1,9 +1,11 @@
 """Many downloads into one directory: names, the manifest, failures, progress."""
 
 import asyncio
+import copy
 import hashlib
 import json
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,19 @@ def test_failures_are_collected_and_retried(client: HttpClient, fault: FaultServ
     assert [again[n] is result[n] for n in (0, 1, 4)] == [True] * 3
     with pytest.raises(ConfigError):
         result.failed.retry_failed()
+
+
+def test_a_batch_can_be_pickled(client: HttpClient, fault: FaultServer, tmp_path: Path):
+    """As its results can; trying again stays where the client is."""
+    wanted = [fault.url + "/file/s0/10", fault.url + "/status/404"]
+    batch = client.download_many(wanted, tmp_path, progress=False)
+    for copied in (pickle.loads(pickle.dumps(batch)), copy.copy(batch)):
+        assert type(copied) is type(batch)
+        assert [r.success for r in copied] == [True, False]
+        assert (copied.manifest, copied.elapsed) == (batch.manifest, batch.elapsed)
+        with pytest.raises(ConfigError, match="not to a part or a copy of it"):
+            copied.retry_failed()
+    assert len(batch.retry_failed()) == 2
 
 
 def test_the_same_url_twice_is_one_file(client: HttpClient, fault: FaultServer, tmp_path: Path):

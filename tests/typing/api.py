@@ -37,6 +37,8 @@ async def use_async(client: nbhttp.AsyncHttpClient) -> None:
     many = await client.map(["/a", {"url": "/b", "params": {"page": 2}}], concurrency=8)
     assert_type(many[0], nbhttp.RequestResult)
     assert_type(many[0].engine_reason, str)
+    assert_type(many.success, bool)
+    assert_type(many.failed[1:], nbhttp.BulkResult[nbhttp.RequestResult])
 
 
 def use_sync(client: nbhttp.HttpClient) -> None:
@@ -57,7 +59,8 @@ def use_sync(client: nbhttp.HttpClient) -> None:
     assert_type(nbhttp.download_file("https://example.org", "page.html"), nbhttp.DownloadResult)
     files = client.download_many(["/a"], "data/")
     assert_type(files, nbhttp.DownloadManyResult)
-    assert_type(files.failed, nbhttp.BulkResult[nbhttp.DownloadResult])
+    assert_type(files.failed, nbhttp.DownloadManyResult)
+    assert_type(files[:1], nbhttp.DownloadManyResult)
     stop = client.subscribe(lambda event: isinstance(event, nbhttp.events.RequestFinished))
     assert_type(stop(), None)
 

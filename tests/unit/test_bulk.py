@@ -156,3 +156,11 @@ def test_a_bulk_result_is_a_sequence(anyio_backend):
     assert result.failed.elapsed == 1.5
     assert repr(result) == "<BulkResult 4 results: 2 ok, 2 failed, 1.50 s>"
     assert result == BulkResult([3, 0, 1, 0])
+
+
+def test_a_bulk_result_is_true_when_it_has_any_and_judged_by_success(anyio_backend):
+    """As a sequence is; a batch of failures is not empty."""
+    for results, is_true, success in (([], False, True), ([0, 0], True, False), ([1], True, True)):
+        result = BulkResult(results)
+        assert (bool(result), result.success) == (is_true, success)
+        assert bool(result.failed) is not success

@@ -327,6 +327,8 @@ def test_many_results_say_how_each_is_asked() -> None:
         results.json()  # type: ignore[attr-defined] # wrong on purpose
     with pytest.raises(AttributeError, match=r"\[r\.status_code for r in results\]"):
         results.status_code  # type: ignore[attr-defined] # noqa: B018
+    with pytest.raises(AttributeError, match=r"it: for r in results: r\.raise_for_status\(\)$"):
+        results.raise_for_status()  # type: ignore[attr-defined] # wrong on purpose
     with pytest.raises(AttributeError, match=r"results\[0\]"):
         results.results  # type: ignore[attr-defined] # noqa: B018
     assert len(pickle.loads(pickle.dumps(results))) == 2
