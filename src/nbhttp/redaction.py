@@ -53,6 +53,7 @@ MASK = "‹redacted›"
 
 _MASK_SOURCE = r"‹redacted(?: [\w .-]{1,16})?›"
 _IS_MASK = re.compile(_MASK_SOURCE)
+_IS_MASKED = re.compile(rf"{_MASK_SOURCE}[)\]}}.,;:!?]*+")  # the end of a clause is no secret
 _MASKS_APART = re.compile(f"({_MASK_SOURCE})")
 
 
@@ -381,7 +382,7 @@ def mask_of(value: str) -> str:
     Args:
         value: A whole secret; an empty one and a mask stay what they are.
     """
-    if not value or _IS_MASK.fullmatch(value):
+    if not value or _IS_MASKED.fullmatch(value):
         return value
     token = _token_regex(_BOUNDARY).match("\n" + value)
     if token and token.end() == len(value) + 1:
