@@ -19,12 +19,14 @@ DecodeError
 DownloadError
 DownloadManyResult
 DownloadResult
+DuplicateTaskError
 HttpClient
 LockedError
 LoggerManager
 MissingExtraError
 NbhttpError
 ProtocolError
+QueueFullError
 Redirect
 RequestError
 RequestResult
@@ -32,6 +34,7 @@ Secret
 ServerSentEvent
 StatusError
 StreamError
+TaskError
 TaskInfo
 TaskManager
 TimeoutError
@@ -88,3 +91,10 @@ def test_an_unknown_name_is_an_attribute_error():
     """A typo is reported as Python does it."""
     with pytest.raises(AttributeError, match="gte"):
         nbhttp.gte  # noqa: B018 - the access is the test
+
+
+def test_every_error_is_at_the_top():
+    """Whatever is raised can be caught by a name of `nbhttp`."""
+    from nbhttp import errors
+
+    assert set(errors.__all__) <= set(nbhttp.__all__)

@@ -20,8 +20,6 @@ NbhttpError
 │ ├ ChecksumError           not the bytes that were promised
 │ ├ ChangedError            the file changed upstream
 │ └ LockedError             another process holds the file
-├ PaginationError
-│ └ PageLoopError
 ├ ConfigError       a setting or an argument is wrong (also ValueError)
 └ MissingExtraError an optional package is missing (also ImportError)
 ```
@@ -51,8 +49,6 @@ __all__ = [
     "LockedError",
     "MissingExtraError",
     "NbhttpError",
-    "PageLoopError",
-    "PaginationError",
     "ProtocolError",
     "QueueFullError",
     "RequestError",
@@ -219,14 +215,6 @@ class ChangedError(DownloadError):
 
 class LockedError(DownloadError):
     """Another process is writing this file."""
-
-
-class PaginationError(NbhttpError):
-    """A page could not be found or read."""
-
-
-class PageLoopError(PaginationError):
-    """A page points to one that was already read."""
 
 
 class ConfigError(NbhttpError, ValueError):
