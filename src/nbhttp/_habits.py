@@ -17,6 +17,7 @@ __all__ = [
     "of_call",
     "of_client",
     "of_download",
+    "of_file",
     "of_map",
     "of_module",
     "of_option",
@@ -74,6 +75,18 @@ of_result: Mapping[str, str] = {
     "aclose": "there is nothing to close",
     "history": "it is called redirects",
     "apparent_encoding": "it is called encoding",
+}
+
+_FILE = "it is a file now: d.path, d.path.read_bytes(), open(d)"
+of_file: Mapping[str, str] = {
+    "ok": "write `if d:`, or d.success",
+    "name": "it is d.path.name",
+    "filename": "it is d.path.name",
+    "status": "it is called status_code",
+    "text": _FILE,
+    "content": _FILE,
+    "json": _FILE,
+    "read": _FILE,
 }
 
 _RETRY = (

@@ -202,6 +202,16 @@ class DownloadResult(Displayed):
             raise self.exception
         return self
 
+    if not TYPE_CHECKING:  # it would make every name an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say of a name from elsewhere how it is written here."""
+            from nbhttp import _habits
+
+            raise _habits.attribute_error(
+                "a DownloadResult", name, _habits.of_file, dir(type(self))
+            )
+
     def __fspath__(self) -> str:
         """Let `open(result)` and `pandas.read_csv(result)` take the file.
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import pandas as pd
 import pytest
 
 import nbhttp
@@ -271,6 +272,31 @@ def test_what_is_no_parameter_is_refused(value: object) -> None:
         nbhttp.get("http://127.0.0.1:9/", params={"a": value})  # type: ignore[dict-item] # wrong on purpose
 
 
+def test_a_column_as_params_says_what_to_write() -> None:
+    """Whether it is true cannot be asked."""
+    row = pd.Series({"a": 1})
+    with pytest.raises(TypeError, match=r"not Series; write params=…\.to_dict\(\)"):
+        nbhttp.get(URL, params=row)  # type: ignore[arg-type] # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ok", "or d.success"),
+        ("filename", "it is d.path.name"),
+        ("text", "d.path.read_bytes()"),
+        ("pth", "did you mean 'path'?"),
+    ],
+)
+def test_a_download_says_how_an_attribute_is_called_here(name: str, said: str) -> None:
+    """It is a file, and no answer with a body."""
+    result = nbhttp.DownloadResult(url=URL, path=Path("x"))
+    with pytest.raises(AttributeError, match=re.escape(said)):
+        getattr(result, name)
+    assert pickle.loads(pickle.dumps(result)).path == Path("x")
+    assert copy.copy(result).url == URL
+
+
 @pytest.mark.parametrize("base_url", [None, 3, b"http://h"])
 def test_a_base_url_is_text(base_url: object) -> None:
     """Not `https://None`."""
@@ -347,6 +373,7 @@ def test_a_switch_is_true_or_false(name: str, value: object) -> None:
     ("options", "said"),
     [
         ({"auth": "abc"}, r"auth=nbhttp\.bearer\(token\)"),
+        ({"auth": nbhttp.Secret("a-token-of-mine")}, r"auth=nbhttp\.bearer\(token\)"),
         ({"timeout": (3, 5)}, r"httpx\.Timeout\(read, connect=connect\)"),
         ({"proxy": {"http": "http://p"}}, "use mounts="),
     ],

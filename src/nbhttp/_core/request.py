@@ -394,10 +394,10 @@ def _checked_extensions(extensions: Any) -> Mapping[str, Any] | None:
 
 
 def _with_params(defaults: Defaults, parsed: ParsedUrl, params: Any) -> ParsedUrl:
-    if not params and not defaults.params:
+    if params is None and not defaults.params:
         return parsed
     merged = defaults.params
-    if params:
+    if params is not None:
         import httpx
 
         merged = merged.merge(httpx.QueryParams(_revealed_params(params)))
@@ -421,7 +421,8 @@ def _revealed_params(params: Any, option: str = "params") -> Any:
         return [(key, _value(option, key, value)) for key, value in pairs]
     if hasattr(params, "multi_items"):
         return params
-    raise TypeError(f"{option} takes a mapping, pairs or text, not {type(params).__name__}")
+    hint = f"; write {option}=….to_dict()" if hasattr(params, "to_dict") else ""
+    raise TypeError(f"{option} takes a mapping, pairs or text, not {type(params).__name__}{hint}")
 
 
 def _value(option: str, key: Any, value: Any) -> Any:
@@ -701,7 +702,8 @@ def make_auth(auth: Any) -> "httpx.Auth | None":
         return scheme
     if callable(auth):
         return _FunctionAuth.make(auth)
-    hint = "; for a token write auth=nbhttp.bearer(token)" if isinstance(auth, str) else ""
+    is_token = isinstance(auth, str) or hasattr(auth, "reveal")
+    hint = "; for a token write auth=nbhttp.bearer(token)" if is_token else ""
     raise TypeError(
         "auth takes (user, password), an httpx.Auth, a function or None, "
         f"not {type(auth).__name__}{hint}"
