@@ -54,24 +54,25 @@ def explains_misuse(function: F) -> F:
     if inspect.iscoroutinefunction(function):
 
         @wraps(function)
-        async def explained(*args: Any, **kwargs: Any) -> Any:
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
             try:
                 coroutine = function(*args, **kwargs)
             except TypeError as exc:
                 raise _misuse(function, args, kwargs) or exc from None
             return await coroutine
-    else:
 
-        @wraps(function)
-        def explained(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return function(*args, **kwargs)
-            except TypeError as exc:
-                if exc.__traceback__ and exc.__traceback__.tb_next:  # it came from further down
-                    raise
-                raise _misuse(function, args, kwargs) or exc from None
+        return cast("F", awaited)
 
-    return cast("F", explained)
+    @wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as exc:
+            if exc.__traceback__ and exc.__traceback__.tb_next:  # it came from further down
+                raise
+            raise _misuse(function, args, kwargs) or exc from None
+
+    return cast("F", called)
 
 
 def _misuse(
