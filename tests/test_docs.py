@@ -2,7 +2,8 @@
 
 A page's blocks marked ``python`` run in order, in one namespace and one event loop, where `await` may
 stand at the top as in a notebook. `https://api.example.com` stands for the demo API. A comment after
-an expression that reads as a value is what the expression gives. A block that needs the internet, or
+an expression that reads as a value is what the expression gives. Results are successes, but in a block
+that says of one that it is false or gives its status. A block that needs the internet, or
 something else that is not there, is marked ``python no-run``; it has to compile.
 """
 
@@ -28,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```python(?P<mark>[ \w-]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = "https://api.example.com"
+ERROR_STATUSES = range(400, 600)
 
 
 def blocks(page: Path) -> Iterator[tuple[int, str, bool]]:
@@ -72,16 +74,19 @@ def shown(statement: ast.stmt, source: str) -> str:
 
 async def run_page(page: Path, base: str) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
+    told: list[Any] = []
     for line, code, is_run in blocks(page):
         source = code.replace(NAME, base)
         if not is_run:
             compiled(source, page, line)
             continue
         lines = source.split("\n")
+        said = []
         for statement in ast.parse(compiled_source(source), filename=str(page)).body:
             piece = "\n".join(lines[statement.lineno - 1 : statement.end_lineno])
             at = line + statement.lineno - 1
             expected = promised(statement, lines)
+            said.append(expected)
             if expected is ...:
                 await evaluated(compiled(piece, page, at), names)
             else:
@@ -89,6 +94,17 @@ async def run_page(page: Path, base: str) -> None:
                 if isinstance(got, str):
                     got, expected = (str(text).replace(base, NAME) for text in (got, expected))
                 assert got == expected, f"{page.name}:{at + 1}: {got!r} is not {expected!r}"
+        failed = [one for one in names.values() if is_failure(one)]
+        if any(value is False or value in ERROR_STATUSES for value in said):
+            told += failed
+        untold = [one for one in failed if not any(one is known for known in told)]
+        assert not untold, f"{page.name}, block at {line + 1}: fails unannounced: {untold}"
+
+
+def is_failure(value: Any) -> bool:
+    """Whether a value is the result of a call or a download that did not succeed."""
+    kinds = (nbhttp.RequestResult, nbhttp.DownloadResult)
+    return isinstance(value, kinds) and not value.success
 
 
 def compiled_source(source: str) -> str:
