@@ -112,7 +112,7 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
         >>> from nbhttp.testing import DemoServer
         >>> async def main(url):
         ...     async with nbhttp.AsyncHttpClient(base_url=url) as client:
-        ...         return await client.get("/stations", params={"limit": 2})
+        ...         return await client.get("/stations", params={"per_page": 2})
         >>> with DemoServer() as server:
         ...     anyio.run(main, server.url).status_code
         200
@@ -128,7 +128,7 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
 
         Args:
             method: Any HTTP method.
-            url: Absolute, or relative to `base_url`.
+            url: Absolute; of a client with a `base_url` also what is appended to that.
             **options: `params` (merged into the client's and the URL's), one of `json`, `data`,
                 `files`, `content`, and `headers`, `cookies`, `auth` (None: no authentication),
                 `timeout` (seconds from connecting to the last byte; None waits forever),
@@ -261,7 +261,7 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
         is kept beside it as `NAME.part`. A file that is there and current is not fetched again.
 
         Args:
-            url: Absolute, or relative to `base_url`.
+            url: Absolute; of a client with a `base_url` also what is appended to that.
             save_path: A file; a directory (one that exists, or a name that ends in "/", which is
                 created), where the server's name for the file is used, made safe; or a writable
                 binary file object.
