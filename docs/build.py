@@ -81,6 +81,8 @@ def page_body(path: Path) -> str:
     """Return a page's HTML; links to other pages lead to theirs."""
     text = path.read_text("utf-8").replace("```python no-run", "```python")
     text = re.sub(r"\]\(([\w-]+)\.md(#[\w-]+)?\)", r"](\1.html\2)", text)
+    # The reference is made here; who reads the page in the repository finds the names themselves.
+    text = text.replace("](../src/nbhttp/__init__.py)", "](reference.html)")
     return str(markdown2html(text))
 
 
