@@ -1,5 +1,6 @@
 """The gallery in a real JupyterLab, converted, and sanitised, as a reader sees it."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import nbformat
 import pytest
 from browser.conftest import ROOT, Lab, Watched, watch
 from playwright.sync_api import Browser, Page, expect
+from render.answers import answer
 from render.test_hostile_answers import MARKUP, PLACES
 
 from nbhttp._render.bundle import html
@@ -203,6 +205,29 @@ def sanitised(output: str) -> str:
     """Return an output as GitHub leaves it."""
     without_style = re.sub(r"<style>.*?</style>", "", output, flags=re.DOTALL)
     return bleach.clean(without_style, KEPT_TAGS, KEPT_ATTRIBUTES, ["http", "https"], strip=True)
+
+
+ROWS = """() => {
+  document.querySelectorAll('details').forEach((e) => { e.open = true });
+  const rows = [...document.querySelectorAll('.nbhttp-tree :is(li:not(:has(li)), li summary)')];
+  const heights = () => rows.map((e) => e.getBoundingClientRect().height);
+  const before = heights();
+  document.querySelectorAll('.nbhttp-tree li code').forEach((e) => e.remove());
+  const without = heights();
+  return [rows.length, rows.filter((e, at) => before[at] !== without[at]).map((e) => e.textContent)];
+}"""
+
+
+def test_a_path_that_is_not_shown_takes_no_line(chromium: Browser) -> None:
+    """On a narrow page the rows of a tree are as high as their keys and values."""
+    document = {"headers": {"accept-encoding": "gzip, deflate, br, zstd", "user-agent": "nbhttp"}}
+    page = chromium.new_page(viewport={"width": 400, "height": 900})
+    result = answer(json.dumps(document).encode(), "application/json")
+    page.set_content(f"<!doctype html>{html(Card(result))}")
+    rows, higher = page.evaluate(ROWS)
+    assert rows == 3
+    assert higher == []
+    page.close()
 
 
 def test_gallery_sanitised(chromium: Browser, artefacts: Path) -> None:
