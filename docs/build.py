@@ -6,21 +6,16 @@ the outputs of a notebook bring. Needs the extra `tour` (nbconvert).
 """
 
 import html
-import inspect
 import re
 import shutil
 import sys
-import types
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 from pygments.formatters import HtmlFormatter
-
-import nbhttp
+from reference import reference
 
 HERE = Path(__file__).parent
 SITE = HERE / "_site"
@@ -31,7 +26,7 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title} – nbhttp</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="stylesheet" href="site.css"></head>
-<body><nav>{menu}</nav><main>{body}</main></body></html>
+<body><details class="menu"><summary>{title}</summary>{menu}</details><nav>{menu}</nav><main>{body}</main></body></html>
 """
 
 
@@ -83,7 +78,32 @@ def page_body(path: Path) -> str:
     text = re.sub(r"\]\(([\w-]+)\.md(#[\w-]+)?\)", r"](\1.html\2)", text)
     # The reference is made here; who reads the page in the repository finds the names themselves.
     text = text.replace("](../src/nbhttp/__init__.py)", "](reference.html)")
-    return str(markdown2html(text))
+    return with_labels(with_ids(str(markdown2html(text))))
+
+
+def with_ids(body: str) -> str:
+    """Return HTML whose headings have the ids that GitHub gives them: links fit both."""
+
+    def heading(found: re.Match[str]) -> str:
+        words = html.unescape(re.sub("<[^>]*>", "", found["text"])).lower()
+        anchor = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        return f'<h{found["level"]} id="{anchor}">{found["text"]}</h{found["level"]}>'
+
+    pattern = r'<h(?P<level>\d) id="[^"]*">(?P<text>.*?)<a class="anchor-link".*?</a></h\d>'
+    return re.sub(pattern, heading, body)
+
+
+def with_labels(body: str) -> str:
+    """Return HTML whose table cells name their column, for screens where they stand in a stack."""
+
+    def table(found: re.Match[str]) -> str:
+        heads = [re.sub("<[^>]*>", "", head) for head in re.findall("<th>(.*?)</th>", found[0])]
+        cells = iter(range(found[0].count("<td>")))
+        return re.sub(
+            "<td>", lambda _: f'<td data-label="{heads[next(cells) % len(heads)]}">', found[0]
+        )
+
+    return re.sub("<table>.*?</table>", table, body, flags=re.DOTALL)
 
 
 def notebook_body(path: Path) -> str:
@@ -91,47 +111,6 @@ def notebook_body(path: Path) -> str:
     notebook = nbformat.read(path, as_version=4)
     body, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
     return str(body)
-
-
-def reference() -> Iterator[str]:
-    """Yield a section for each public name, with what its docstring says."""
-    yield "<h1>Reference</h1>"
-    for name in nbhttp.__all__:
-        thing = getattr(nbhttp, name)
-        if inspect.ismodule(thing):
-            members = [(f"{name}.{n}", getattr(thing, n)) for n in thing.__all__]
-        elif inspect.isclass(thing):
-            members = [(f"{name}.{n}", m) for n, m in public_members(thing)]
-        else:
-            members = []
-        yield entry(f"nbhttp.{name}", thing, 2)
-        for member_name, member in members:
-            yield entry(member_name, member, 3)
-
-
-def public_members(kind: type) -> Iterator[tuple[str, Any]]:
-    """Yield methods and properties that nbhttp documents, those of its own bases included."""
-    for name, member in inspect.getmembers(kind):
-        own = inspect.isfunction(member) or isinstance(member, property)
-        if own and not name.startswith("_") and inspect.getdoc(member):
-            yield name, member
-
-
-def entry(name: str, thing: Any, level: int) -> str:
-    """Return a heading with the signature, and the docstring as it is written."""
-    try:
-        signature = "" if isinstance(thing, property) else str(inspect.signature(thing))
-    except (TypeError, ValueError):
-        signature = ""
-    anchor = html.escape(name)
-    is_union = isinstance(thing, types.UnionType)
-    text = str(thing).replace("nbhttp._core.", "") if is_union else inspect.getdoc(thing)
-    documentation = html.escape(text or "")
-    return (
-        f'<h{level} id="{anchor}">{anchor}</h{level}>'
-        + (f"<pre class=signature>{html.escape(name + signature)}</pre>" if signature else "")
-        + (f"<pre class=doc>{documentation}</pre>" if documentation else "")
-    )
 
 
 def stylesheet() -> str:

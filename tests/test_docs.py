@@ -168,6 +168,12 @@ def test_the_site_is_made(tmp_path: Path) -> None:
     reference = (site / "reference.html").read_text("utf-8")
     missing = [name for name in nbhttp.__all__ if f'id="nbhttp.{name}"' not in reference]
     assert not missing
+    assert "```" not in reference
+    assert "add_note" not in reference  # every exception has it
+    own_pages = [site / f"{path.stem}.html" for path in (ROOT / "docs").glob("*.md")]
+    for page in [*own_pages, site / "reference.html"]:
+        for name, anchor in re.findall(r'href="([\w.-]*)#([^"]+)"', page.read_text("utf-8")):
+            assert f'id="{anchor}"' in (site / (name or page.name)).read_text("utf-8"), anchor
 
 
 if __name__ == "__main__":
