@@ -44,7 +44,11 @@ def _write_page(page: Path) -> int:
     notebook = nbformat.reads(_tour_text(), as_version=4)
     started = time.perf_counter()
     failed = _execute(notebook)
-    body, _ = nbconvert.HTMLExporter(theme="light").from_notebook_node(notebook)
+    # The page loads nothing: without these the template takes scripts from elsewhere.
+    exporter = nbconvert.HTMLExporter(
+        theme="light", require_js_url="", jquery_url="", mathjax_url="", mermaid_js_url=""
+    )
+    body, _ = exporter.from_notebook_node(notebook)
     page.write_text(body, "utf-8")
     cells = sum(1 for cell in notebook.cells if cell.cell_type == "code")
     print(f"nbhttp tour: ran {cells} cells in {time.perf_counter() - started:.0f} s")

@@ -1,5 +1,9 @@
-"""The tour runs in a real kernel, as the command runs it, and leaves what a reader should see."""
+"""The tour runs in a real kernel, as the command runs it, and leaves what a reader should see.
 
+`NBHTTP_UPDATE_TOUR=1 pytest tests/notebooks/test_tour.py` keeps the outputs of a new run; look at them.
+"""
+
+import os
 import re
 import subprocess
 import sys
@@ -7,6 +11,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
+
+TOUR = Path(__file__).parents[2] / "notebooks" / "tour.ipynb"
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +45,15 @@ def test_the_page_shows_real_answers(tour):
     assert "Traceback" not in page
 
 
+def test_the_page_loads_nothing_from_elsewhere(tour):
+    """Who opens it makes no request: no script, style or picture has an address."""
+    folder, _ = tour
+    page = (folder / "tour.html").read_text("utf-8")
+    loaded = r"""<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^\s>]*"""
+    assert not re.findall(loaded, page)
+    assert not re.findall(r"""(?:import|from)\s*\(?["']https?://[^"']*""", page)
+
+
 def test_the_page_holds_no_secret(tour):
     """The tour's token and key are masked wherever they would be shown."""
     folder, _ = tour
@@ -50,11 +66,35 @@ def test_the_page_holds_no_secret(tour):
 
 def test_the_committed_notebook_has_its_outputs_and_no_error():
     """What is read in the repository is what a run leaves: no error, no live widget."""
-    source = Path(__file__).parents[2] / "notebooks" / "tour.ipynb"
-    notebook = nbformat.read(source, 4)
+    notebook = nbformat.read(TOUR, 4)
     outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
     assert len(outputs) > 15
     assert not [o for o in outputs if o["output_type"] == "error"]
-    text = source.read_text("utf-8")
+    text = TOUR.read_text("utf-8")
     assert "jupyter.widget" not in text
-    assert source.stat().st_size < 512 * 1024
+    assert TOUR.stat().st_size < 512 * 1024
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """The tour, run from its first cell to its last."""
+    notebook = nbformat.read(TOUR, as_version=4)
+    folder = tmp_path_factory.mktemp("executed")
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    if os.environ.get("NBHTTP_UPDATE_TOUR"):
+        for cell in notebook.cells:
+            cell.metadata.clear()  # when it ran
+        nbformat.write(notebook, TOUR)
+    return notebook
+
+
+def test_the_committed_notebook_shows_what_a_run_shows(executed):
+    """Each cell has the outputs of this code: cards where it makes cards."""
+
+    def kinds(notebook):
+        return [
+            [(o["output_type"], *sorted(o.get("data", ()))) for o in cell.get("outputs", [])]
+            for cell in notebook.cells
+        ]
+
+    assert kinds(nbformat.read(TOUR, as_version=4)) == kinds(executed)
