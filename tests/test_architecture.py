@@ -29,13 +29,13 @@ LAYERS = [
         "_habits",
         "_checks",
     ],
-    ["redaction"],
+    ["redaction", "_marks"],
 ]
 # They hang on the side: they listen to the core and show results.
 SIDE = {"logs", "progress", "_render"}
 SIDE_MAY_IMPORT = {
     "result", "downloads", "redaction", "errors", "types", "config", "integrations", "formats", "streaming",
-    "_json", "_charset", "_explain", "_checks", "_core.events", "_engines.base", "tasks",
+    "_json", "_charset", "_explain", "_checks", "_marks", "_core.events", "_engines.base", "tasks",
 } | SIDE  # fmt: skip
 # What reaches up or sideways, late (inside a function), each with its reason.
 LATE = {

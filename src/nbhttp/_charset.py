@@ -4,7 +4,7 @@ import codecs
 import re
 from typing import NamedTuple
 
-__all__ = ["Charset", "choose", "decode"]
+__all__ = ["Charset", "choose", "decode", "is_charset"]
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -19,7 +19,8 @@ _LOOK_FOR_META = 16 * 1024  # browsers look at 1024 bytes; pages with long comme
 # The prescan of a page (WHATWG HTML, "prescan a byte stream to determine its encoding"): a
 # comment, a tag with its attributes, or another thing between < and >.
 _MARKUP = re.compile(
-    rb"""<!--(?:>|->|.*?-->)
+    rb"""<!--(?:>|->|.*?--!?>)
+    |(?P<unclosed><!--)
     |<(?P<meta>meta)(?=[\t\n\f\r /])
     |</?[a-z](?P<tag>)[^\t\n\f\r >]*
     |<[!/?](?P<other>)[^>]*>""",
@@ -50,17 +51,60 @@ _OF_PAGES = {
     "iso8859-9": "cp1254",
     "tis-620": "cp874",
 }
+# Labels of the web (the same section) that Python does not know.
 _LABELS = {
-    "x-sjis": "cp932",
-    "windows-31j": "cp932",
-    "x-gbk": "gb18030",
-    "x-euc-jp": "euc_jp",
-    "ks_c_5601-1987": "cp949",
-    "x-cp1251": "cp1251",
-    "x-cp1252": "cp1252",
-    "x-user-defined": "windows-1252",
-    "unicode-1-1-utf-8": "utf-8",
+    label: codec
+    for codec, labels in {
+        "utf-8": "unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8",
+        "cp866": "csibm866",
+        "iso8859-2": "iso88592",
+        "iso8859-3": "iso88593",
+        "iso8859-4": "iso88594",
+        "iso8859-5": "iso88595",
+        "iso8859-6": "iso88596 csiso88596e csiso88596i iso-8859-6-e iso-8859-6-i",
+        "iso8859-7": "iso88597 sun_eu_greek",
+        "iso8859-8": "iso88598 csiso88598e csiso88598i iso-8859-8-e iso-8859-8-i logical visual",
+        "iso8859-10": "iso885910",
+        "iso8859-13": "iso885913",
+        "iso8859-14": "iso885914",
+        "iso8859-15": "iso885915 csisolatin9 l9",
+        "koi8-r": "koi koi8 koi8_r",
+        "koi8-u": "koi8-ru",
+        "mac-roman": "csmacintosh mac x-mac-roman",
+        "mac-cyrillic": "x-mac-cyrillic x-mac-ukrainian",
+        "cp874": "dos-874 iso885911 windows-874",
+        "windows-1252": "iso88591 x-cp1252 x-user-defined",
+        "cp1250": "x-cp1250",
+        "cp1251": "x-cp1251",
+        "cp1253": "x-cp1253",
+        "cp1254": "x-cp1254 iso88599",
+        "cp1255": "x-cp1255",
+        "cp1256": "x-cp1256",
+        "cp1257": "x-cp1257",
+        "cp1258": "x-cp1258",
+        "gb18030": "x-gbk gb_2312 csgb2312",
+        "big5hkscs": "cn-big5 x-x-big5",
+        "euc_jp": "x-euc-jp cseucpkdfmtjapanese",
+        "cp932": "x-sjis windows-31j ms932",
+        "cp949": "ks_c_5601-1987 ks_c_5601-1989 cseuckr csksc56011987 ksc_5601 windows-949",
+        "utf-16": "csunicode iso-10646-ucs-2 ucs-2 unicode unicodefeff",
+    }.items()
+    for label in labels.split()
 }
+# Python counts them as text, and they are no character set: they have escapes of their own, are
+# for names of hosts, refuse everything, or belong to this machine.
+_NO_CHARSETS = frozenset(
+    {
+        "idna",
+        "punycode",
+        "undefined",
+        "unicode-escape",
+        "raw-unicode-escape",
+        "utf-7",
+        "mbcs",
+        "oem",
+    }
+)
 
 
 class Charset(NamedTuple):
@@ -80,8 +124,10 @@ def choose(body: bytes, content_type: str) -> Charset:
         if body.startswith(mark):
             return Charset(name, "byte order mark")
     declared = _declared(content_type)
-    if declared and _is_text_codec(declared):
-        return Charset(declared, "Content-Type")
+    if declared and is_charset(declared):
+        return Charset(_wide_enough(declared, body), "Content-Type")
+    if declared.lower() in _LABELS:
+        return Charset(_LABELS[declared.lower()], "Content-Type")
     if declared:
         return Charset("utf-8", f"unknown charset {declared[:40]!r} in Content-Type")
     if content_type.partition(";")[0].strip().lower() in {"text/html", "application/xhtml+xml"}:
@@ -101,11 +147,26 @@ def _declared(content_type: str) -> str:
     return (match[2] or match[3] or match[1]).strip("\"' ")
 
 
-def _is_text_codec(name: str) -> bool:
+def is_charset(name: str) -> bool:
+    """Whether Python has a codec of this name that reads bytes as text."""
     try:
-        return codecs.lookup(name)._is_text_encoding  # noqa: SLF001 - the only mark of rot13, hex and the like
+        codec = codecs.lookup(name)
     except (LookupError, ValueError):
         return False
+    is_text = codec._is_text_encoding  # noqa: SLF001 - the only mark of rot13, hex and the like
+    return is_text and codec.name.replace("_", "-") not in _NO_CHARSETS
+
+
+def _wide_enough(declared: str, body: bytes) -> str:
+    """Return the codec that pages mean by a label, if the body needs it."""
+    wider = _OF_PAGES.get(codecs.lookup(declared).name)
+    if wider is None:
+        return declared
+    try:
+        body.decode(declared)
+    except UnicodeDecodeError:
+        return wider
+    return declared
 
 
 def _of_page(body: bytes) -> Charset:
@@ -124,6 +185,8 @@ def _prescan(page: bytes) -> str:
     at = 0
     while (match := _MARKUP.search(page, at)) is not None:
         at = match.end()
+        if match["unclosed"] is not None:
+            return ""  # the rest of the page is a comment
         if match["meta"] is None and match["tag"] is None:
             continue
         attributes, at = _attributes(page, at)
@@ -163,7 +226,7 @@ def _codec(label: str) -> str:
     """Return the codec of a label as pages use it; "" when there is none."""
     label = label.strip("\t\n\f\r ").lower()
     label = _LABELS.get(label, label)
-    if not _LABEL.fullmatch(label) or not _is_text_codec(label):
+    if not _LABEL.fullmatch(label) or not is_charset(label):
         return ""
     name = codecs.lookup(label).name
     if name.startswith(("utf-16", "utf-32")):

@@ -32,6 +32,7 @@ import builtins
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from nbhttp._marks import visible
 from nbhttp.redaction import redact_text, redact_url
 
 if TYPE_CHECKING:
@@ -88,11 +89,12 @@ class NbhttpError(Exception):
         attempts: "Sequence[Attempt]" = (),
         hint: str | None = None,
     ) -> None:
-        self.message = redact_text(message)
+        # What a server wrote may be in it, and a terminal obeys escape sequences.
+        self.message = visible(redact_text(message), keep="\n\t")
         self.method = method
         self.url = None if url is None else redact_url(url)
         self.attempts: tuple[Attempt, ...] = tuple(attempts)
-        self.hint = None if hint is None else redact_text(hint)
+        self.hint = None if hint is None else visible(redact_text(hint), keep="\n\t")
         super().__init__(self.message)
         if self.hint and self.hint not in self.message:
             self.add_note(f"hint: {self.hint}")  # a traceback ends with it

@@ -935,6 +935,7 @@ _VALUE = {
     for delimiter, stop in (
         ("&", ""),
         (";", "(?![?/;])"),
+        ("; ", "(?!;)"),  # in a connection string, where a key may have slashes
         *((f"%{times}", rf"(?!%(?:25){{0,{times}}}2[36])") for times in range(4)),
     )
 }
@@ -994,11 +995,9 @@ def _secrets_after(text: str, separator: re.Match[str], rules: _Rules, *, is_url
     kind_of_separator = separator[3][0]
     at = separator.end()
     if delimiter and kind_of_separator in "=%":
-        if delimiter == "%":
-            times = 3 if kind_of_separator == "=" else (len(separator[3]) - 3) // 2
-            delimiter = f"%{times}"
-        match = _VALUE[delimiter, is_url].match(text, at)
-        return [(at, match.end(), mask_of(match[0]))] if match else []
+        if delimiter == ";" and not (is_url or _is_in_url(text, name_start)):
+            delimiter = "; "
+        return _parameter_secret(text, separator, delimiter, is_url=is_url)
     if kind < _Kind.DATA or kind_of_separator == "%":
         return []
     is_quoted = separator[2] is not None
@@ -1032,6 +1031,25 @@ def _delimiter_before(text: str, start: int) -> tuple[str, int]:
     if before == ";" and not text.endswith("&amp;", 0, start):
         return ";", start
     return ("&", start) if before and before in "?&#;" else ("", start)
+
+
+def _parameter_secret(
+    text: str, separator: re.Match[str], delimiter: str, *, is_url: bool
+) -> _Secrets:
+    if delimiter == "%":
+        times = 3 if separator[3] == "=" else (len(separator[3]) - 3) // 2
+        delimiter = f"%{times}"
+    at = separator.end()
+    match = _VALUE[delimiter, is_url].match(text, at)
+    return [(at, match.end(), mask_of(match[0]))] if match else []
+
+
+_URL_BACKWARDS = re.compile(r"[^\s\"'<>]*?//:[\w+.-]+(?=$|[\s\"'<>()])", re.ASCII)
+
+
+def _is_in_url(text: str, end: int) -> bool:
+    """Whether what ends here is a URL so far: `https://h/a;` is, `Endpoint=sb://h/;` is not."""
+    return _URL_BACKWARDS.match(text[max(0, end - 2048) : end][::-1]) is not None
 
 
 def _colon_secret(text: str, name_start: int, at: int, name: str) -> _Secrets:

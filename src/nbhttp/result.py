@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from nbhttp._json import JsonError, loads
+from nbhttp._marks import visible
 from nbhttp.errors import DecodeError, NbhttpError, StatusError
 from nbhttp.redaction import redact_text, redact_url
 from nbhttp.types import UNSET, Unset
@@ -398,10 +399,10 @@ class RequestResult:
         what = f"{self._method} {redact_url(self._url)}"
         if self._head is None:
             return f"<RequestResult {what}: {self.error}>"
-        status = f"{self._head.status} {redact_text(self.reason_phrase)}".strip()
+        status = f"{self._head.status} {visible(redact_text(self.reason_phrase))}".strip()
         if self._exception is not None and not isinstance(self._exception, StatusError):
             return f"<RequestResult {what}: {status}, {self.error}>"
-        kind = self.content_type or "no content type"
+        kind = visible(self.content_type or "no content type")
         size = f"{len(self._body):,} bytes"
         return f"<RequestResult {what}: {status}, {kind}, {size}, {self._elapsed:.3f} s>"
 

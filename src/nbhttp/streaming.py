@@ -20,6 +20,7 @@ import reprlib
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+from nbhttp._charset import is_charset
 from nbhttp.errors import ConfigError, DecodeError, NbhttpError, StreamError
 from nbhttp.redaction import redact_text
 
@@ -297,8 +298,8 @@ def _to_utf8(text: str) -> bytes:
 def _checked_encoding(encoding: str) -> str:
     with contextlib.suppress(LookupError, ValueError):
         name = codecs.lookup(encoding).name
-        "".encode(name)  # hex, zip and other codecs that are not for text refuse
-        return "utf-8" if name == "utf-8-sig" else name
+        if is_charset(name) or name == "utf-7":  # who asks for it means it
+            return "utf-8" if name == "utf-8-sig" else name
     # Outside of the block: Python's error quotes the argument as it is.
     raise ConfigError(f"unknown text encoding {encoding!r}")
 

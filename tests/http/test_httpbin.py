@@ -4,7 +4,6 @@ import dataclasses
 import datetime as dt
 import io
 import json
-import math
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -164,7 +163,6 @@ class Point:
         (Point(1, dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC)), None),
         ({"n": np.float64(1.5), "a": np.arange(3)}, '{"n":1.5,"a":[0,1,2]}'),
         (2**70, "1180591620717411303424"),
-        ([math.nan, math.inf], "[NaN,Infinity]"),
         ({1: 2}, '{"1":2}'),
         ("text", '"text"'),
         (0, "0"),

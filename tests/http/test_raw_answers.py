@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import contextlib
+import io
 import json
+import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from servers import FaultServer
 
 import nbhttp
+from nbhttp import HttpClient
 
 pytestmark = pytest.mark.anyio
 
@@ -81,3 +84,25 @@ async def test_llhttps_answers(make_client, fault: FaultServer, row: dict) -> No
         if row["expected"]["strict_error"] is None and row["expected"]["message_complete"]:
             continue
         assert r.status_code is not None or r.error
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 400 \x9b31mred\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 \x9b31mred\r\nContent-Length: 0\r\nContent-Type: text/\x9b31m\r\n\r\n",
+        b"HTTP/1.1 429 No\r\nContent-Length: 0\r\nRetry-After: \x9b31m\r\n\r\n",
+        b"HTTP/1.1 400 No\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n"
+        + json.dumps({"error": {"message": "\x1b[2J\u202e"}}).encode().ljust(40),
+    ],
+)
+def test_what_a_server_writes_moves_no_cursor(engine: str, fault: FaultServer, answer: bytes):
+    """Neither in a repr nor in an error, its hint or a traceback: such characters show as marks."""
+    url = fault.raw("/unseen", answer)
+    with HttpClient(engine=engine, trust_env=False) as client:
+        result = client.get(url)
+        download = client.download_file(url, io.BytesIO(), max_attempts=1, progress=False)
+    errors = [e for e in (result.exception, download.exception) if e is not None]
+    texts = [repr(result), repr(download), *map(str, errors), *(e.hint or "" for e in errors)]
+    texts += ["".join(traceback.format_exception(e)) for e in errors]
+    assert not [text for text in texts if set(text) & set("\x1b\u202e\x9b")]

@@ -162,7 +162,7 @@ async def test_everything_of_a_request_is_sent(client: AsyncHttpClient, fault: F
 @pytest.mark.parametrize("size", [0, -1])
 async def test_a_chunk_size_under_one_is_refused(client: AsyncHttpClient, size: int) -> None:
     """Nothing is sent, and the message says the value."""
-    with pytest.raises(nbhttp.ConfigError, match=f"chunk_size must be at least 1, got {size}"):
+    with pytest.raises(nbhttp.ConfigError, match=f"chunk_size must be at least 1, not {size}"):
         client.stream_request("GET", "http://127.0.0.1:9/", size)
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from render.visible_text import parsed
 
-from nbhttp._render.marks import visible
+from nbhttp._marks import visible
 from nbhttp._render.tags import icon, stylesheet, tag, to_html
 
 

@@ -50,7 +50,7 @@ def test_both_state_the_facts_of_the_call(name: str) -> None:
 @pytest.mark.parametrize("name", CARDS)
 def test_headers_are_complete_in_html(name: str) -> None:
     """Every response and request header has its row in the page."""
-    from nbhttp._render.marks import visible
+    from nbhttp._marks import visible
 
     result = CARDS[name]()
     shown = visible_text(html(Card(result)))

@@ -120,3 +120,40 @@ def test_any_bytes_have_a_text(body: bytes, charset: str) -> None:
 def test_any_markup_ends(parts: list[bytes]) -> None:
     """Broken markup is looked through to its end, in one pass."""
     choose(b"".join(parts), "text/html")
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf-7", "rot13"],
+)
+def test_what_is_no_character_set_is_unknown(label: str) -> None:
+    """A server may name any codec of Python's; the text comes all the same, and is text."""
+    body = b"\xe9x +2AA- \\ud800"
+    for kind in (f"text/plain; charset={label}", "text/html"):
+        page = b"<meta charset=%s>" % label.encode() + body
+        text = decode(page, kind)
+        assert "x" in text.encode("utf-8").decode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("label", "body", "text"),
+    [
+        ("x-sjis", "①".encode("cp932"), "①"),
+        ("Shift_JIS", "①".encode("cp932"), "①"),
+        ("Shift_JIS", "〜".encode("shift_jis"), "〜"),
+        ("gb2312", "镕".encode("gbk"), "镕"),
+        ("windows-949", "똠".encode("cp949"), "똠"),
+        ("iso-8859-8-i", "שלום".encode("iso8859-8"), "שלום"),
+        ("x-mac-cyrillic", "Ж".encode("mac-cyrillic"), "Ж"),
+        ("koi8-ru", "Ж".encode("koi8-u"), "Ж"),
+    ],
+)
+def test_content_type_knows_the_labels_of_the_web(label: str, body: bytes, text: str) -> None:
+    """WHATWG Encoding, section 4.2; a wider set than was named only where the bytes need it."""
+    assert decode(body, f"text/plain; charset={label}") == text
+
+
+def test_an_open_comment_hides_the_rest_of_a_page() -> None:
+    """`--!>` ends one, nothing does not."""
+    assert choose(b"<!-- x --!><meta charset=euc-jp>", "text/html").encoding == "euc_jp"
+    assert choose(b"<!-- x <meta charset=euc-jp>", "text/html").reason == "default"

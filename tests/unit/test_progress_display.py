@@ -22,7 +22,7 @@ from nbhttp._core.events import (
     DownloadStarted,
     RequestStarted,
 )
-from nbhttp._render.marks import visible
+from nbhttp._marks import visible
 from nbhttp.progress import Watcher, is_quietly_due
 from nbhttp.progress.auto import Surroundings, choose, surroundings
 from nbhttp.progress.board import MOST_ROWS, Board, Outcome, Row

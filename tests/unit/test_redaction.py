@@ -751,3 +751,17 @@ def test_tokens_are_masked_in_long_text_as_in_short(before: str):
     for token in TOKENS:
         in_short = redact_text(f"{before}{token} ")
         assert redact_text(f"{filler}\n{before}{token} ") == f"{filler}\n{in_short}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AccountName=x;AccountKey=ab12cd/CANARY3secret==",
+        "Server=h;Password=ab/CANARY3secret;Database=x",
+        "Endpoint=sb://h.example/;SharedAccessKeyName=R;SharedAccessKey=ab/CANARY3secret?x",
+    ],
+)
+def test_a_key_in_a_connection_string_may_have_slashes(text: str) -> None:
+    """It ends with the next semicolon; only in a URL's path does a slash end a parameter."""
+    assert "CANARY" not in redact_text(text)
+    assert redact_text("GET https://h/a;token=abcdefgh/b") == "GET https://h/a;token=‹redacted›/b"

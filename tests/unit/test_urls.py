@@ -132,3 +132,12 @@ def test_a_base_url_that_cannot_be_one_is_refused_at_once(base, hint):
     with pytest.raises(ConfigError) as caught:
         urls.check_base(base)
     assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("port", ["8_0", "+80", "\uff18\uff10", "\u0668\u0660", " 80", "0x50"])
+def test_a_port_is_written_in_digits(port: str) -> None:
+    """RFC 3986 section 3.2.3, where Python's int() takes more."""
+    for url in (f"http://h:{port}/", f"http://u:p@h:{port}", f"http://[::1]:{port}/x?y"):
+        with pytest.raises(ConfigError):
+            urls.parse(url)
+    assert urls.parse("http://h:/").origin.port == 80

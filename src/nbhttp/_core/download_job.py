@@ -121,7 +121,7 @@ class JobMaker:
     ) -> None:
         unknown = options.keys() - _NAMES
         if unknown:
-            raise unknown_option(unknown, _NAMES, "download", of_download)
+            raise unknown_option(unknown, _NAMES | {"progress"}, "download", of_download)
         given = {name: value for name, value in options.items() if not isinstance(value, Unset)}
         on_progress = given.get("on_progress")
         if on_progress is not None and not callable(on_progress):

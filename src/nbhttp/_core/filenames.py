@@ -17,7 +17,7 @@ MAX_NAME_BYTES = 200
 
 _PARAMETER = re.compile(
     r"""(?:^|[;\s])\s*(?P<name>[!#$&+\-.^_`|~0-9A-Za-z]+\*?)[ \t]*=[ \t]*"""
-    r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"(?=\s*(?:;|$|\.))|(?P<odd>"[^;]*)|(?P<token>[^;]*))""",
+    r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"(?=\s*(?:[;,]|$|\.))|(?P<odd>"[^;]*)|(?P<token>[^;]*))""",
     re.DOTALL,
 )
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -84,7 +84,7 @@ def _odd(text: str) -> str | None:
 
 def _token(text: str) -> str:
     """Cut an unquoted value where another parameter plainly begins without a semicolon."""
-    return re.sub(r"\s+[A-Za-z*]+=.*", "", text, flags=re.DOTALL).strip()
+    return re.sub(r",?\s+[A-Za-z*]+=.*", "", text, flags=re.DOTALL).strip()
 
 
 def _extended(text: str) -> str | None:
@@ -127,7 +127,7 @@ _PLAIN = re.compile(
     r"(?!.*\.part(?:\.|$))[A-Za-z0-9](?:[\w.+ -]{0,98}[\w+-])?", re.ASCII | re.IGNORECASE
 )
 """Names that need no change; most are."""
-_OURS = re.compile(r"\.part(?:\.json|\.lock)?$", re.IGNORECASE)
+_OURS = re.compile(r"\.part(?:\.json|\.lock|\.new|\.json\.new)?$", re.IGNORECASE)
 
 
 def safe_name(name: str | None) -> str:
@@ -153,8 +153,10 @@ def safe_name(name: str | None) -> str:
     if not text.strip(f"{_MASKED}. "):
         return FALLBACK
     text = _shortened(text)
-    if _DEVICES.match(text) or _OURS.search(text):
-        text = _MASKED + text if _DEVICES.match(text) else text + _MASKED
+    before = _MASKED if _DEVICES.match(text) else ""
+    after = _MASKED if _OURS.search(text) else ""
+    if before or after:
+        text = before + _shortened(text, MAX_NAME_BYTES - 2) + after
     return text
 
 
@@ -162,18 +164,22 @@ def _shortened(name: str, limit: int = MAX_NAME_BYTES) -> str:
     """Cut the stem such that name and extension fit into `limit` bytes."""
     if len(name.encode("utf-8")) <= limit:
         return name
+    stem, extension = _split(name)
+    room = limit - len(extension.encode("utf-8"))
+    cut = stem.encode("utf-8")[:room].decode("utf-8", "ignore")
+    return cut.rstrip(". ") + extension
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return stem and extension, its dot included; what is longer than 20 bytes is none."""
     stem, dot, extension = name.rpartition(".")
     if not stem or len(extension.encode("utf-8")) > 20:
-        stem, dot, extension = name, "", ""
-    room = limit - len((dot + extension).encode("utf-8"))
-    cut = stem.encode("utf-8")[:room].decode("utf-8", "ignore")
-    return cut.rstrip(". ") + dot + extension
+        return name, ""
+    return stem, dot + extension
 
 
 def numbered(name: str, number: int) -> str:
     """Return `name` with a number before its extension: "a.csv", 2 gives "a-2.csv"."""
-    stem, dot, extension = name.rpartition(".")
-    if not stem:
-        stem, dot, extension = name, "", ""
-    room = MAX_NAME_BYTES - len(f"-{number}{dot}{extension}".encode())
-    return f"{_shortened(stem, room)}-{number}{dot}{extension}"
+    stem, extension = _split(name)
+    end = f"-{number}{extension}"
+    return _shortened(stem, MAX_NAME_BYTES - len(end.encode())) + end

@@ -28,6 +28,8 @@ _PLAIN = re.compile(
 )
 _RELATIVE = re.compile(r"/?\w[^:]*", re.ASCII)
 _MOST_PLAIN = 8192  # characters; longer ones are httpx's to judge
+# RFC 3986 section 3.2.3: digits, where int() takes more.
+_PORT = re.compile(r"[^:/?#]+://(?:[^/?#]*@)?(?:\[[^\]/?#]*\]|[^:/?#\[]*):([^/?#]+)")
 _HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(?:[/?#]|$)")
 # What begins as an absolute URL does; "items:batch" does not: below a base URL it is a path.
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://|https?:|//", re.ASCII | re.IGNORECASE)
@@ -197,6 +199,9 @@ def _parse(text: str) -> ParsedUrl:
     _check_host(text, host)
     userinfo = (url.username, url.password) if url.userinfo else None
     bare = url.copy_with(userinfo=b"", fragment=None)
+    written = _PORT.match(text)
+    if written is not None and not (written[1].isascii() and written[1].isdigit()):
+        raise _refused(text, "its port is no number", "write it as https://host:8443/path")
     port = url.port if url.port is not None else _PORTS[scheme]
     if not 0 < port < 65536:
         raise _refused(text, f"there is no port {port}", "ports are 1 to 65535")

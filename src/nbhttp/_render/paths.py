@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any, TypeAlias
 
-from nbhttp._render.marks import clip, visible
+from nbhttp._marks import clip, visible
 from nbhttp._render.units import count
 from nbhttp.errors import ConfigError
 from nbhttp.redaction import redact_repr

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TypeAlias
 
-from nbhttp._render.marks import visible
+from nbhttp._marks import visible
 
 __all__ = ["Child", "Tag", "icon", "stylesheet", "tag", "to_html"]
 

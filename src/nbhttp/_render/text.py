@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from nbhttp._marks import clip, visible
 from nbhttp._render.blocks import (
     Bar,
     Block,
@@ -22,7 +23,6 @@ from nbhttp._render.blocks import (
     Title,
     Tree,
 )
-from nbhttp._render.marks import clip, visible
 from nbhttp._render.units import seconds_text
 
 __all__ = ["colour", "lines", "plain"]

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol, TextIO
 
-from nbhttp._render.marks import visible
+from nbhttp._marks import visible
 from nbhttp._render.tags import Child, icon, tag, to_html
 from nbhttp.progress.auto import View
 from nbhttp.progress.board import Outcome, Row

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TextIO, overload
 
 from nbhttp._checks import check_count
-from nbhttp._render.marks import one_line, visible
+from nbhttp._marks import one_line, visible
 from nbhttp.errors import ConfigError
 from nbhttp.progress.watched import Moment, Render, Watched
 from nbhttp.redaction import redact_repr, redact_text

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
 from nbhttp._charset import choose
+from nbhttp._marks import clip, visible
 from nbhttp._render.blocks import Block, Fold, Lines, Note, Pairs, Picture, Span, Tree
 from nbhttp._render.limits import Limits
-from nbhttp._render.marks import clip, visible
 from nbhttp._render.paths import python_path
 from nbhttp._render.units import bytes_text, count
 from nbhttp._render.views.markup import extract, source, title_of

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from nbhttp._explain import explain
+from nbhttp._marks import clip
 from nbhttp._render.blocks import (
     Bar,
     Block,
@@ -19,7 +20,6 @@ from nbhttp._render.blocks import (
     Title,
 )
 from nbhttp._render.limits import Limits
-from nbhttp._render.marks import clip
 from nbhttp._render.units import bytes_text, count, seconds_text
 from nbhttp._render.views.body import Empty, Reading, read, read_request
 from nbhttp.errors import (

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from nbhttp._marks import clip
 from nbhttp._render.blocks import Line, Lines, Role, Span
 from nbhttp._render.limits import Limits
-from nbhttp._render.marks import clip
 from nbhttp._render.units import count
 
 __all__ = ["Token", "extract", "source", "title_of", "tokens"]

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from nbhttp._marks import clip
 from nbhttp._render.blocks import Block, Column, Fold, Grid, Hint, Note, Span, Title
 from nbhttp._render.limits import Limits
-from nbhttp._render.marks import clip
 from nbhttp._render.units import bytes_text, count, seconds_text
 from nbhttp._render.views.card import attempts_grid, failure_words
 from nbhttp.downloads import DownloadResult

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from nbhttp._marks import clip
 from nbhttp._render.blocks import Column, Grid, Span
 from nbhttp._render.limits import Limits
-from nbhttp._render.marks import clip
 from nbhttp._render.paths import Step, python_path
 from nbhttp._render.units import count
 from nbhttp._render.views.tree import scalar, value_under

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from nbhttp._marks import clip
 from nbhttp._render.blocks import Node, Role, Span, Tree
 from nbhttp._render.limits import Limits
-from nbhttp._render.marks import clip
 from nbhttp._render.paths import Step, python_path, short_path
 from nbhttp._render.units import count
 from nbhttp.redaction import redact_json, redact_text
