@@ -189,3 +189,34 @@ def test_a_burst_is_no_speed() -> None:
     assert meter.speed is None
     meter.add(10**9, 1.0)
     assert meter.speed == 10**9
+
+
+def test_a_steady_speed_is_right_at_once() -> None:
+    """From the first step on, whatever the steps are."""
+    meter = Meter(5_000, 10.0)
+    now, done = 10.0, 5_000
+    for passed in (0.1, 0.1, 0.5, 0.05, 2.0, 0.1):
+        now, done = now + passed, done + round(passed * MB)
+        meter.add(done, now)
+        assert meter.speed == pytest.approx(MB)
+
+
+def test_a_first_step_weighs_what_it_took() -> None:
+    """A short wait before the first bytes, or a short burst of them, is soon forgotten."""
+    slow, burst = Meter(0, 0.0), Meter(0, 0.0)
+    slow.add(0, 0.3)
+    burst.add(MB // 2, 0.1)
+    for step in range(1, 41):
+        slow.add(step * MB // 10, 0.3 + step / 10)
+        burst.add(MB // 2 + step * MB // 10, 0.1 + step / 10)
+    assert slow.speed == pytest.approx(MB, rel=0.1)
+    assert burst.speed == pytest.approx(MB, rel=0.1)
+
+
+def test_a_stall_is_no_speed() -> None:
+    """Nothing for half a minute: next to nothing a second."""
+    meter = Meter(0, 0.0)
+    for step in range(1, 320):
+        meter.add(min(step, 20) * MB // 10, step / 10)
+    assert meter.speed is not None
+    assert meter.speed < MB / 1000

@@ -192,6 +192,9 @@ def batch_outcome(event: BatchProgress) -> str:
 class Meter:
     """The speed of late: an average in which older seconds count less and less.
 
+    It divides bytes by seconds, both of which fade alike: so the first step is as right as any
+    later one, and none of them outweighs the time that it took.
+
     Args:
         done: Where it stood at `now`; what was there before does not count as speed.
         now: Seconds of a monotonic clock.
@@ -203,8 +206,13 @@ class Meter:
     def __init__(self, done: int, now: float) -> None:
         self._done = done
         self._at = now
-        self.speed: float | None = None
+        self._bytes = 0.0
+        self._seconds = 0.0
+
+    @property
+    def speed(self) -> float | None:
         """Bytes a second; None before the first step."""
+        return self._bytes / self._seconds if self._seconds else None
 
     def add(self, done: int, now: float) -> None:
         """Take in that `done` bytes are there at `now`."""
@@ -214,7 +222,7 @@ class Meter:
             return
         if passed < self.LEAST_S:
             return
-        step = (done - self._done) / passed
-        weight = 1.0 - math.exp(-passed / self.MEMORY_S)
-        self.speed = step if self.speed is None else self.speed + weight * (step - self.speed)
+        kept = math.exp(-passed / self.MEMORY_S)
+        self._bytes = self._bytes * kept + (done - self._done)
+        self._seconds = self._seconds * kept + passed
         self._done, self._at = done, now
