@@ -59,6 +59,9 @@ class Painted:
         self.rows: list[Sequence[Row]] = []
         self.outcomes: list[Outcome] = []
 
+    def prepare(self) -> None:
+        pass
+
     def show(self, rows: Sequence[Row]) -> None:
         self.rows.append(rows)
 
@@ -172,6 +175,22 @@ def test_after_the_end_nothing_is_drawn() -> None:
     watcher.finish(finished())
     assert len(painter.outcomes) == 1
     assert len(painter.rows) == 1
+
+
+def test_loading_what_draws_is_no_time_of_the_download() -> None:
+    """The first bar of a process loads for a second; the speed is right all the same."""
+    clock = Clock()
+
+    class Slow(Painted):
+        def prepare(self) -> None:
+            clock.now += 0.0 if self.rows else 5.0
+
+    painter = Slow()
+    watcher = Watcher(painter, clock=clock)
+    watcher.start(started())
+    clock.now += 0.1
+    watcher.update(moved(50_000))
+    assert "500 KB/s" in painter.rows[-1][0].facts
 
 
 def test_threads_may_share_a_watcher() -> None:

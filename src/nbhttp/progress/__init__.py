@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from nbhttp._core.events import DownloadFinished
 from nbhttp.progress.board import Board
 from nbhttp.progress.display import Painter
 
@@ -85,6 +86,8 @@ class Watcher:
         with self._lock:
             if self._is_over:
                 return
+            if self._drawn_at is None and not isinstance(event, DownloadFinished):
+                self._painter.prepare()  # it takes a while: before the meters read the clock
             now = self._clock()
             self._board.take(event, now)
             if self._board.outcome is not None:

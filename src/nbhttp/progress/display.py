@@ -30,6 +30,9 @@ class Painter(Protocol):
         """Whether somebody watches, so that each change is drawn."""
         ...
 
+    def prepare(self) -> None:
+        """Load what the first drawing needs; again, it does nothing."""
+
     def show(self, rows: Sequence[Row]) -> None:
         """Draw what goes on."""
 
@@ -60,13 +63,17 @@ class NotebookPainter:
         self._display_id = secrets.token_hex(8)
         self._published_at: float | None = None
 
+    def prepare(self) -> None:
+        """Load ipywidgets for a bar."""
+        if self.is_live and self._bars is None:
+            self._bars = _WidgetBars()
+
     def show(self, rows: Sequence[Row]) -> None:
         """Display the rows, or bring them up to date."""
-        if not self.is_live:
+        self.prepare()
+        if self._bars is None:
             self._publish(_running(rows))
             return
-        if self._bars is None:
-            self._bars = _WidgetBars()
         self._bars.show(rows)
         if self._published_at is None or time.monotonic() - self._published_at >= TEXT_S:
             self._publish(_running(rows) | {WIDGET_VIEW: self._bars.view()})
@@ -93,15 +100,16 @@ class _WidgetBars:
     def __init__(self) -> None:
         from ipywidgets import VBox
 
+        from nbhttp.progress.tqdm import widget_class
+
+        self._make = widget_class()
         self._bars: list[Any] = []
         self._box = VBox()
 
     def show(self, rows: Sequence[Row]) -> None:
-        from nbhttp.progress.tqdm import widget_bar
-
         for bar, row in zip(self._bars, rows, strict=False):
             bar.show(row)
-        new = [widget_bar(row) for row in rows[len(self._bars) :]]
+        new = [self._make(row) for row in rows[len(self._bars) :]]
         if new:
             self._bars += new
             self._box.children = [bar.container for bar in self._bars]
@@ -138,6 +146,10 @@ class TerminalPainter:
         self._stream = stream
         self._bars: list[Any] = []
 
+    def prepare(self) -> None:
+        """Load tqdm."""
+        from nbhttp.progress import tqdm as _  # noqa: F401 - loads it
+
     def show(self, rows: Sequence[Row]) -> None:
         """Draw a bar for each row."""
         from nbhttp.progress.tqdm import TextBar
@@ -164,6 +176,9 @@ class LinePainter:
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self._has_begun = False
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
 
     def show(self, rows: Sequence[Row]) -> None:
         """Write one line: of the batch, or of the only transfer; none at the very start."""

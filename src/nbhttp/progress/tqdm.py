@@ -14,7 +14,7 @@ from tqdm.std import tqdm
 from nbhttp.progress.board import Row
 from nbhttp.progress.summary import shortened
 
-__all__ = ["TextBar", "widget_bar"]
+__all__ = ["TextBar", "widget_class"]
 
 
 class _RowBar(tqdm):  # type: ignore[misc] # tqdm is not typed
@@ -73,7 +73,8 @@ class TextBar(_RowBar):
 
 
 @cache
-def _widget_class() -> Any:
+def widget_class() -> Any:
+    """Return the class of bars made of ipywidgets: of a row, with a `container` to display."""
     from tqdm.notebook import tqdm_notebook
 
     class WidgetBar(_RowBar, tqdm_notebook):  # type: ignore[misc] # tqdm is not typed
@@ -122,8 +123,3 @@ def _widget_class() -> Any:
             tqdm.close(self)
 
     return WidgetBar
-
-
-def widget_bar(row: Row) -> Any:
-    """Return a bar whose `container` is an ipywidget, not yet displayed."""
-    return _widget_class()(row)
