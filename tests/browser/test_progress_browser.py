@@ -152,3 +152,33 @@ def test_an_interrupt_leaves_what_to_do(
     expect(summary).to_have_count(1)
     expect(summary).to_contain_text("complete")
     expect(summary).to_contain_text("were there already")
+
+
+def test_an_output_widget_keeps_the_sentence(
+    gated: GatedServer, open_book: Any, artefacts: Path
+) -> None:
+    """Within an ipywidgets.Output the bar runs too, and what stays is how it ended."""
+    setup = "import ipywidgets, nbhttp\nout = ipywidgets.Output()\nout"
+    download = (
+        "with out:\n"
+        f"    d = nbhttp.download_file('{gated.url}/harbour.bin', 'within/', segments=1)\n"
+        "    e = nbhttp.download_file('http://127.0.0.1:9/x.bin', 'within/', max_attempts=1)\n"
+        "    s = nbhttp.live(iter(['a ', 'live ', 'stream']))"
+    )
+    book, watched = open_book("progress-within", "light", setup, download)
+    page = book.page
+    book.run(0)
+    book.expect_done(0, 1)
+    book.run(1)
+    within = page.locator(".jp-CodeCell").nth(0)
+    expect(within.locator(".widget-hbox")).to_contain_text("50%", timeout=TIMEOUT_MS)
+    gated.release()
+    book.expect_done(1, 2)
+    expect(within.locator(".nbhttp-progress")).to_have_text(
+        [re.compile(r"harbour\.bin 12 MB in .* s, complete"), re.compile(r"x\.bin failed: ")]
+    )
+    expect(within.locator(".nbhttp-card")).to_contain_text("a live stream")
+    expect(within.locator(".nbhttp-card")).to_contain_text("3 pieces")
+    assert within.locator(".widget-hbox").count() == 0
+    page.screenshot(path=artefacts / "progress-within.png")
+    assert not watched.trouble

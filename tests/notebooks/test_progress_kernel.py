@@ -178,3 +178,58 @@ def test_an_interrupt_ends_the_bar_and_its_widgets(
         client.stop_channels()
         manager.shutdown_kernel(now=True)
         manager.cleanup_resources()
+
+
+def test_an_output_widget_keeps_the_sentence(gated: GatedServer, tmp_path: Path) -> None:
+    """It drops updates of what was displayed: there the bar's widget becomes the sentence."""
+    gated.release()
+    shown, updates, html, closed = executed_with_widgets(
+        tmp_path,
+        "import ipywidgets, nbhttp\n"
+        "with ipywidgets.Output():\n"
+        f"    d = nbhttp.download_file('{gated.url}/a.bin', 'a/')\n"
+        "    s = nbhttp.live(iter(['a ', 'stream']))\n"
+        f"d = nbhttp.download_file('{gated.url}/b.bin', 'b/')",
+    )
+    file, stream, outside = shown
+    assert sorted(file) == sorted(stream) == [WIDGET_VIEW, "text/plain"]
+    assert file[WIDGET_VIEW]["model_id"] not in closed
+    assert [text for text in html if "<strong>a.bin</strong>" in text and ", complete" in text]
+    assert "a stream" in html[-1]
+    assert outside[WIDGET_VIEW]["model_id"] in closed
+    assert [re.sub("in .* s", "in 1 s", data["text/plain"]) for data in updates] == [
+        "b.bin: 12 MB in 1 s, complete"
+    ]
+
+
+def executed_with_widgets(folder: Path, source: str) -> tuple[Any, Any, list[str], set[str]]:
+    """Run a cell for a front end with widgets.
+
+    Returns:
+        What it displays, what updates that, the values of ipywidgets.HTML, and models closed.
+    """
+    manager, client = start_new_kernel(cwd=str(folder))
+    shown: list[Any] = []
+    updates: list[Any] = []
+    html: list[str] = []
+    closed: set[str] = set()
+    try:
+        cell = client.execute(source, allow_stdin=True)
+        while True:
+            message = client.get_iopub_msg(timeout=TIMEOUT_S)
+            kind, content = message["msg_type"], message["content"]
+            if kind == "display_data":
+                shown.append(content["data"])
+            elif kind == "update_display_data":
+                updates.append(content["data"])
+            elif kind in {"comm_open", "comm_msg"}:
+                html.append(str(content["data"].get("state", {}).get("value", "")))
+            elif kind == "comm_close":
+                closed.add(content["comm_id"])
+            is_idle = content.get("execution_state") == "idle"
+            if is_idle and message["parent_header"].get("msg_id") == cell:
+                return shown, updates, [text for text in html if "nbhttp-" in text], closed
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()

@@ -26,7 +26,8 @@ from nbhttp._marks import visible
 from nbhttp.progress import Watcher, is_quietly_due
 from nbhttp.progress.auto import Surroundings, choose, surroundings
 from nbhttp.progress.board import MOST_ROWS, Board, Outcome, Row
-from nbhttp.progress.display import LinePainter, TerminalPainter
+from nbhttp.progress.display import LinePainter, NotebookPainter, TerminalPainter
+from nbhttp.progress.place import Place
 
 TOTAL = 1_000_000
 
@@ -244,6 +245,33 @@ def test_looking_around_imports_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
     assert surroundings().has_kernel is False
+
+
+# Notebooks
+
+
+class Shown(Place):
+    """Keeps what it is asked to show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data: list[dict[str, str]] = []
+
+    def show(self, data: dict[str, str], widget: object = None) -> None:
+        self.data.append(data)
+
+
+def test_the_text_of_a_bar_is_true_early() -> None:
+    """It says more than 0 % after a second; from then on it changes every five."""
+    clock, place = Clock(), Shown()
+    painter = NotebookPainter(is_live=True, place=place, clock=clock)
+    for tenth in range(121):
+        clock.now = tenth / 10
+        painter.show([Row("a.bin", tenth, 1000, f"{tenth} bytes")])
+    texts = [data["text/plain"].partition(",")[0] for data in place.data]
+    assert texts == ["a.bin: 0 %", "a.bin: 1 %", "a.bin: 6 %", "a.bin: 11 %"]
+    painter.end(Outcome("a.bin", "complete", "ok"))
+    assert place.data[-1]["text/plain"] == "a.bin: complete"
 
 
 # Lines and terminals

@@ -2,10 +2,9 @@
 
 import datetime as dt
 import re
-import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol, TextIO
@@ -14,12 +13,13 @@ from nbhttp._marks import visible
 from nbhttp._render.tags import Child, icon, tag, to_html
 from nbhttp.progress.auto import View
 from nbhttp.progress.board import Outcome, Row
+from nbhttp.progress.place import Place
 
 __all__ = ["LinePainter", "NotebookPainter", "Painter", "TerminalPainter", "painter"]
 
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-TEXT_S = 5.0
-"""Seconds after which the text that goes with a bar of widgets is brought up to date."""
+FIRST_TEXT_S, TEXT_S = 1.0, 5.0
+"""Seconds after which the text that goes with a bar of widgets is brought up to date, at first
+and then: a notebook that is saved early is to say more than 0 %."""
 
 
 class Painter(Protocol):
@@ -55,13 +55,23 @@ class NotebookPainter:
 
     Args:
         is_live: Draw a bar of widgets; else change the text now and then.
+        place: The output; None makes one.
+        clock: Seconds of a monotonic clock.
     """
 
-    def __init__(self, *, is_live: bool) -> None:
+    def __init__(
+        self,
+        *,
+        is_live: bool,
+        place: Place | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.is_live = is_live
         self._bars: _WidgetBars | None = None
-        self._display_id = secrets.token_hex(8)
-        self._published_at: float | None = None
+        self._place = place or Place()
+        self._clock = clock
+        self._texts = 0
+        self._text_at = 0.0
 
     def prepare(self) -> None:
         """Load ipywidgets for a bar."""
@@ -72,30 +82,31 @@ class NotebookPainter:
         """Display the rows, or bring them up to date."""
         self.prepare()
         if self._bars is None:
-            self._publish(_running(rows))
+            self._place.show(_running(rows))
             return
         self._bars.show(rows)
-        if self._published_at is None or time.monotonic() - self._published_at >= TEXT_S:
-            self._publish(_running(rows) | {WIDGET_VIEW: self._bars.view()})
+        if self._is_text_due():
+            self._place.show(_running(rows), self._bars.box)
+            self._texts += 1
+            self._text_at = self._clock()
+
+    def _is_text_due(self) -> bool:
+        pause = FIRST_TEXT_S if self._texts == 1 else TEXT_S
+        return self._texts == 0 or self._clock() - self._text_at >= pause
 
     def end(self, outcome: Outcome) -> None:
         """Put the outcome in the place of the bar, and let the widgets go."""
-        self._publish(_ended(outcome))
+        self._place.show(_ended(outcome))
         if self._bars is not None:
             self._bars.close()
 
-    def _publish(self, data: dict[str, Any]) -> None:
-        from IPython.display import publish_display_data
-
-        is_there = self._published_at is not None
-        publish_display_data(  # type: ignore[no-untyped-call] # IPython's
-            data, transient={"display_id": self._display_id}, update=is_there
-        )
-        self._published_at = time.monotonic()
-
 
 class _WidgetBars:
-    """tqdm's bars, one below the other; used again for the next file, hidden when there is none."""
+    """tqdm's bars, one below the other; used again for the next file, hidden when there is none.
+
+    Attributes:
+        box: The widget that holds them.
+    """
 
     def __init__(self) -> None:
         from ipywidgets import VBox
@@ -103,8 +114,8 @@ class _WidgetBars:
         from nbhttp.progress.tqdm import widget_class
 
         self._make = widget_class()
+        self.box = VBox()
         self._bars: list[Any] = []
-        self._box = VBox()
 
     def show(self, rows: Sequence[Row]) -> None:
         for bar, row in zip(self._bars, rows, strict=False):
@@ -112,19 +123,15 @@ class _WidgetBars:
         new = [self._make(row) for row in rows[len(self._bars) :]]
         if new:
             self._bars += new
-            self._box.children = [bar.container for bar in self._bars]
+            self.box.children = [bar.container for bar in self._bars]
         for at, bar in enumerate(self._bars):
             bar.container.layout.display = "flex" if at < len(rows) else "none"
-
-    def view(self) -> dict[str, Any]:
-        """Return what stands under `WIDGET_VIEW` in an output."""
-        return {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
 
     def close(self) -> None:
         """Close every model, those of layouts and styles too: else front ends save them."""
         for bar in self._bars:
             bar.drop()
-        _close_widget(self._box)
+        _close_widget(self.box)
 
 
 def _close_widget(widget: Any) -> None:
@@ -222,7 +229,7 @@ def _write_line(stream: TextIO | None, text: str) -> None:
 # What a notebook keeps
 
 
-def _running(rows: Sequence[Row]) -> dict[str, Any]:
+def _running(rows: Sequence[Row]) -> dict[str, str]:
     """Return text and HTML that are true while it runs, and when it has died since."""
     note = _as_of(rows)
     plain = "\n".join([*(_line(row) for row in rows), note])
@@ -250,7 +257,7 @@ def _bar_html(row: Row) -> Child:
     return [facts, tag("div", filled, classes="nbhttp-meter", aria_hidden="true")]
 
 
-def _ended(outcome: Outcome) -> dict[str, Any]:
+def _ended(outcome: Outcome) -> dict[str, str]:
     """Return the text and HTML that stay."""
     line: list[Child] = [
         tag("span", icon(outcome.tone), classes=f"nbhttp-{outcome.tone}"),

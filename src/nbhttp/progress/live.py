@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import json
-import secrets
 import sys
 import threading
 from collections.abc import AsyncIterable, Coroutine, Iterable
@@ -14,6 +13,7 @@ from typing import Any, Protocol, Self, TextIO, overload
 from nbhttp._checks import check_count
 from nbhttp._marks import one_line, visible
 from nbhttp.errors import ConfigError
+from nbhttp.progress.place import Place
 from nbhttp.progress.watched import Moment, Render, Watched
 from nbhttp.redaction import redact_repr, redact_text
 
@@ -187,21 +187,13 @@ class _NotebookPainter:
 
     def __init__(self, pause_s: float) -> None:
         self.pause_s = pause_s
-        self._display_id = secrets.token_hex(8)
-        self._is_there = False
+        self._place = Place()
 
     def show(self, moment: Moment) -> None:
         """Display the moment, or bring the output up to date."""
-        from IPython.display import publish_display_data
-
         from nbhttp._render.bundle import html, text
 
-        publish_display_data(  # type: ignore[no-untyped-call] # IPython's
-            {"text/plain": text(moment), "text/html": html(moment)},
-            transient={"display_id": self._display_id},
-            update=self._is_there,
-        )
-        self._is_there = True
+        self._place.show({"text/plain": text(moment), "text/html": html(moment)})
 
 
 class _TextPainter:
