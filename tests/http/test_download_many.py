@@ -249,7 +249,7 @@ def test_a_full_disk_under_the_manifest_costs_no_file(
             path.symlink_to("/dev/full")
 
     stop = client.subscribe(fill)
-    slow = [(f"{fault.url}/file/slow/{SIZE}?drip=40", "slow")]
+    slow = [(f"{fault.url}/file/slow/{SIZE}?drip=40&step={SIZE // 20}", "slow")]
     result = client.download_many(
         [*slow, *pairs(fault, 20)], tmp_path / "files", manifest=path, progress=False
     )

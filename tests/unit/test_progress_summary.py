@@ -220,3 +220,23 @@ def test_a_stall_is_no_speed() -> None:
         meter.add(min(step, 20) * MB // 10, step / 10)
     assert meter.speed is not None
     assert meter.speed < MB / 1000
+
+
+def test_a_reason_to_wait_is_short() -> None:
+    """The line names the file already; a server's words are cut."""
+    reason = "503 Service Unavailable: no such thing (GET https://h.example/busy.bin?x=1&y=2)"
+    line = facts(0, None, None, reason)
+    assert line == "0 bytes, waiting: 503 Service Unavailable: no such thing"
+    assert len(facts(0, None, None, "a" * 500)) < 90
+
+
+def test_what_was_sent_whole_did_not_stop() -> None:
+    """A server that refuses an upload after its last byte made it fail."""
+    error = "500 Internal Server Error (POST https://h/)"
+    refused = UploadProgress("1", "c", "POST", "https://h/", GB, GB, True, False, error, 1.0)
+    assert upload_outcome(refused) == "1.0 GB sent, failed: 500 Internal Server Error"
+    early = UploadProgress("1", "c", "POST", "https://h/", MB, GB, True, True, None, 1.0)
+    assert (
+        upload_outcome(early)
+        == "1.0 MB of 1.0 GB sent in 1.0 s: the server answered before the rest"
+    )

@@ -1,6 +1,7 @@
 """What a transfer has come to, in a few words; pure."""
 
 import math
+import re
 from pathlib import PurePath
 from urllib.parse import unquote, urlsplit
 
@@ -23,6 +24,8 @@ __all__ = [
 _UNITS = ("KB", "MB", "GB", "TB", "PB")
 _MOST_LABEL = 40
 _MOST_ERROR = 300
+_MOST_REASON = 60
+_REQUEST = re.compile(r" \([A-Z]+ https?://[^\s()]*\)")
 
 
 def size_text(size: float) -> str:
@@ -93,7 +96,7 @@ def facts(
     """
     parts = [of_total(done, total)]
     if waiting_because is not None:
-        return f"{parts[0]}, waiting: {waiting_because}"
+        return f"{parts[0]}, waiting: {_error(waiting_because, _MOST_REASON)}"
     if speed is not None and speed >= 1:
         parts.append(f"{size_text(speed)}/s")
         if total is not None and total > done:
@@ -155,9 +158,10 @@ def _complete(event: DownloadFinished) -> str:
     return f"{size} in {time_text(event.elapsed)}, complete{checked}{before}"
 
 
-def _error(error: str | None) -> str:
-    text = " ".join((error or "unknown error").split())
-    return text if len(text) <= _MOST_ERROR else text[: _MOST_ERROR - 1] + "…"
+def _error(error: str | None, most: int = _MOST_ERROR) -> str:
+    """Return an error without the request that it names: the line names the file already."""
+    text = _REQUEST.sub("", " ".join((error or "unknown error").split()))
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def upload_outcome(event: UploadProgress) -> str:
@@ -167,6 +171,8 @@ def upload_outcome(event: UploadProgress) -> str:
             sent = of_total(event.sent, event.total)
             return f"{sent} sent in {time_text(event.elapsed)}: the server answered before the rest"
         return f"{size_text(event.sent)} in {time_text(event.elapsed)}, sent"
+    if event.sent == event.total and event.error != "cancelled":
+        return f"{size_text(event.sent)} sent, failed: {_error(event.error)}"
     where = f"stopped at {of_total(event.sent, event.total)}"
     return where if event.error == "cancelled" else f"{where}: {_error(event.error)}"
 

@@ -86,11 +86,14 @@ def widget_class() -> Any:
         def __init__(self, row: Row) -> None:
             super().__init__(row, display=False)
             label, bar, facts = (part.layout for part in self.container.children)
-            # Bars stand in a column, whatever is written beside them.
-            label.flex, bar.flex, facts.flex = "0 1 14em", "1 1 8em", "1 0 22em"
+            # Bars stand in a column, whatever is written beside them; where there is no room for
+            # all in one line, the words go below the bar.
+            label.flex, bar.flex, facts.flex = "0 1 14em", "1 1 8em", "1 1 22em"
             label.width = bar.width = facts.width = "auto"
+            bar.min_width = "6em"
             bar.margin, facts.margin = "2px 12px", "2px 0"
             self.container.layout.align_items = "center"
+            self.container.layout.flex_flow = "row wrap"
             self._scale(row.total)
 
         @property
@@ -116,7 +119,7 @@ def widget_class() -> Any:
             bar = self.container.children[1]
             bar.max = total or 1
             bar.bar_style = ""
-            bar.layout.visibility = "visible" if total else "hidden"
+            bar.layout.display = None if total else "none"
 
         def drop(self) -> None:
             """Take it from tqdm's list, without a word to the front end."""
