@@ -21,6 +21,7 @@ from nbhttp.download_batch import AsyncDownloadManyResult
 from nbhttp.downloads import (
     DEFAULT_CHUNK_SIZE,
     DEFAULT_DOWNLOADS,
+    DOWNLOAD_DEFAULTS,
     DownloadOptions,
     DownloadResult,
     OnProgress,
@@ -242,7 +243,7 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
 
     # Downloads
 
-    @spells_out(DownloadOptions)
+    @spells_out(DownloadOptions, defaults=DOWNLOAD_DEFAULTS)
     async def download_file(
         self,
         url: UrlTypes,
@@ -299,7 +300,7 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
         )
         return await self._on_bulk_loop(lambda caller: self._download(job, caller))
 
-    @spells_out(DownloadOptions)
+    @spells_out(DownloadOptions, defaults=DOWNLOAD_DEFAULTS)
     async def download_many(
         self,
         items: Any,

@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from nbhttp._render.bundle import Shown
     from nbhttp.types import AuthTypes, CookieTypes, Unset
 
-__all__ = ["DownloadOptions", "DownloadResult", "OnProgress", "SavePath"]
+__all__ = ["DOWNLOAD_DEFAULTS", "DownloadOptions", "DownloadResult", "OnProgress", "SavePath"]
 
 DEFAULT_CHUNK_SIZE = 1024 * 1024
-DEFAULT_MAX_ATTEMPTS = 5
-DEFAULT_LOCK_TIMEOUT_S = 60.0
 DEFAULT_DOWNLOADS = 16
 
 SavePath: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
@@ -44,6 +42,18 @@ class DownloadOptions(TypedDict, total=False):
     auth: "AuthTypes | Unset | None"
     follow_redirects: "bool | Unset"
     extensions: "Mapping[str, Any] | None"
+
+
+DOWNLOAD_DEFAULTS: Mapping[str, Any] = {
+    "progress": True,
+    "checksum": None,
+    "overwrite": False,
+    "mkdir": False,
+    "segments": "auto",
+    "max_attempts": 5,
+    "lock_timeout": 60.0,
+    "keep_mtime": False,
+}
 
 
 class DownloadResult(Displayed):

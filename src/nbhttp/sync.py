@@ -28,6 +28,7 @@ from nbhttp.download_batch import DownloadManyResult
 from nbhttp.downloads import (
     DEFAULT_CHUNK_SIZE,
     DEFAULT_DOWNLOADS,
+    DOWNLOAD_DEFAULTS,
     DownloadOptions,
     DownloadResult,
     OnProgress,
@@ -161,7 +162,7 @@ class HttpClient(SyncStreams, OnlySync):
             )
         return results
 
-    @spells_out(DownloadOptions, AsyncHttpClient.download_file)
+    @spells_out(DownloadOptions, AsyncHttpClient.download_file, defaults=DOWNLOAD_DEFAULTS)
     def download_file(
         self,
         url: UrlTypes,
@@ -190,7 +191,7 @@ class HttpClient(SyncStreams, OnlySync):
         )
         return _download(self.aio, job)
 
-    @spells_out(DownloadOptions, AsyncHttpClient.download_many)
+    @spells_out(DownloadOptions, AsyncHttpClient.download_many, defaults=DOWNLOAD_DEFAULTS)
     def download_many(
         self,
         items: Any,
@@ -364,7 +365,7 @@ class Options:
 options = Options()
 
 
-@spells_out(DownloadOptions, AsyncHttpClient.download_file)
+@spells_out(DownloadOptions, AsyncHttpClient.download_file, defaults=DOWNLOAD_DEFAULTS)
 def download_file(
     url: UrlTypes,
     save_path: SavePath,
@@ -423,7 +424,7 @@ ndjson = _of_default_client(SyncStreams.ndjson)
 sse = _of_default_client(SyncStreams.sse)
 
 
-@spells_out(DownloadOptions, AsyncHttpClient.download_many)
+@spells_out(DownloadOptions, AsyncHttpClient.download_many, defaults=DOWNLOAD_DEFAULTS)
 def download_many(
     items: Any,
     directory: str | os.PathLike[str],

@@ -14,8 +14,7 @@ from nbhttp._core.request import Prepared, RawHeaders, build, raw_headers
 from nbhttp._habits import of_download, unknown_option
 from nbhttp.downloads import (
     DEFAULT_CHUNK_SIZE,
-    DEFAULT_LOCK_TIMEOUT_S,
-    DEFAULT_MAX_ATTEMPTS,
+    DOWNLOAD_DEFAULTS,
     DownloadOptions,
     OnProgress,
 )
@@ -53,15 +52,15 @@ class Manner:
         hashes_sha256: Whether the SHA-256 is wanted although nothing is compared with it.
     """
 
-    overwrite: bool = False
-    segments: int | None = None
-    max_attempts: int = DEFAULT_MAX_ATTEMPTS
-    lock_timeout: float | None = DEFAULT_LOCK_TIMEOUT_S
-    keep_mtime: bool = False
-    chunk_size: int = DEFAULT_CHUNK_SIZE
-    on_progress: OnProgress | None = None
-    display: Display | None = None
-    hashes_sha256: bool = False
+    overwrite: bool
+    segments: int | None
+    max_attempts: int
+    lock_timeout: float | None
+    keep_mtime: bool
+    chunk_size: int
+    on_progress: OnProgress | None
+    display: Display | None
+    hashes_sha256: bool
 
 
 class Job(NamedTuple):
@@ -122,7 +121,8 @@ class JobMaker:
         unknown = options.keys() - _NAMES
         if unknown:
             raise unknown_option(unknown, _NAMES | {"progress"}, "download", of_download)
-        given = {name: value for name, value in options.items() if not isinstance(value, Unset)}
+        given = {**DOWNLOAD_DEFAULTS}
+        given |= {name: value for name, value in options.items() if not isinstance(value, Unset)}
         on_progress = given.get("on_progress")
         if on_progress is not None and not callable(on_progress):
             raise TypeError(
@@ -131,24 +131,22 @@ class JobMaker:
         # Ranges count coded bytes: of a file that is coded anew each time no part can be asked for.
         self._defaults = defaults.with_field("Accept-Encoding", "identity")
         self._options = {name: given[name] for name in given if name in _OF_REQUESTS}
-        self._checksum = parse_checksum(given.get("checksum"))
-        lock_timeout = given.get("lock_timeout", DEFAULT_LOCK_TIMEOUT_S)
+        self._checksum = parse_checksum(given["checksum"])
+        lock_timeout = given["lock_timeout"]
         self._manner = Manner(
-            overwrite=check_switch("overwrite", given.get("overwrite", False)),
-            segments=_checked_segments(given.get("segments", "auto")),
-            max_attempts=check_count(
-                "max_attempts", given.get("max_attempts", DEFAULT_MAX_ATTEMPTS)
-            ),
+            overwrite=check_switch("overwrite", given["overwrite"]),
+            segments=_checked_segments(given["segments"]),
+            max_attempts=check_count("max_attempts", given["max_attempts"]),
             lock_timeout=None
             if lock_timeout is None
             else check_seconds("lock_timeout", lock_timeout),
-            keep_mtime=check_switch("keep_mtime", given.get("keep_mtime", False)),
+            keep_mtime=check_switch("keep_mtime", given["keep_mtime"]),
             chunk_size=check_count("chunk_size", given.get("chunk_size", DEFAULT_CHUNK_SIZE)),
             on_progress=on_progress,
             display=display,
             hashes_sha256=hashes_sha256,
         )
-        self.makes_parents = check_switch("mkdir", given.get("mkdir", False))
+        self.makes_parents = check_switch("mkdir", given["mkdir"])
         _check_fields(self._defaults.raw_headers())
 
     def make(

@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, wraps
+from types import MappingProxyType
 from typing import Any, ForwardRef, TypeVar, cast
 
 from nbhttp import _habits
@@ -20,7 +21,12 @@ _SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Examples):$", re.MULTILINE)
 _FIRST = ("params", "json", "data", "headers", "timeout")  # what is looked for most
 
 
-def spells_out(options: type, like: Callable[..., Any] | None = None) -> Callable[[F], F]:
+def spells_out(
+    options: type,
+    like: Callable[..., Any] | None = None,
+    *,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> Callable[[F], F]:
     """Have a function that takes `**options: Unpack[…]` show each of them, to people and tools.
 
     Type checkers read the annotation; `inspect.signature` would say `**options` and no more.
@@ -30,13 +36,14 @@ def spells_out(options: type, like: Callable[..., Any] | None = None) -> Callabl
         options: The `TypedDict` that is unpacked.
         like: A function with the same options whose docstring explains them: its sections stand
             in this one's too, where `help()` finds them. None leaves the docstring as it is.
+        defaults: What an option is when it is not given, where that says something.
     """
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
         named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         function.__signature__ = signature.replace(  # type: ignore[attr-defined] # what `inspect` looks for
-            parameters=[*named, *_parameters(options)]
+            parameters=[*named, *(_with_default(p, defaults) for p in _parameters(options))]
         )
         if like is not None and function.__doc__:
             names = {p.name for p in named}
@@ -102,6 +109,12 @@ def _parameters(options: type) -> list[inspect.Parameter]:
     types = options.__annotations__
     names = sorted(types, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
     return [_parameter(name, types[name]) for name in names]
+
+
+def _with_default(parameter: inspect.Parameter, defaults: Mapping[str, Any]) -> inspect.Parameter:
+    if parameter.name not in defaults:
+        return parameter
+    return parameter.replace(default=defaults[parameter.name])
 
 
 def _parameter(name: str, annotation: object) -> inspect.Parameter:
