@@ -29,7 +29,7 @@ _PLAIN = re.compile(
 _RELATIVE = re.compile(r"/?\w[^:]*", re.ASCII)
 _MOST_PLAIN = 8192  # characters; longer ones are httpx's to judge
 # RFC 3986 section 3.2.3: digits, where int() takes more.
-_PORT = re.compile(r"[^:/?#]+://(?:[^/?#]*@)?(?:\[[^\]/?#]*\]|[^:/?#\[]*):([^/?#]+)")
+_PORT = re.compile(r"[^:/?#]+://(?:[^/?#]*@)?+(?:\[[^\]/?#]*\]|[^:/?#\[]*):([^/?#]+)")
 _HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(?:[/?#]|$)")
 # What begins as an absolute URL does; "items:batch" does not: below a base URL it is a path.
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://|https?:|//", re.ASCII | re.IGNORECASE)
