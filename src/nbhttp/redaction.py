@@ -144,12 +144,14 @@ def _classify(name: str, added: frozenset[str]) -> _Kind:
 # characters of [A-Za-z0-9_.-] after a boundary, and 12 of [A-Za-z0-9_-] at its beginning or
 # after a dot: that run is what the search looks for first.
 _W = "[A-Za-z0-9]"
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TOKENS = (
     (r"gh[pousr]_", rf"{_W}{{30,}}"),
     (r"github_pat_", r"\w{22,}"),
     (r"gl(?:pat|dt|ft|soat|rt|rtr|ffct|ptt|agent|oas|imt|cbt)-", r"[\w-]{18,}(?:\.\w{2,12}){0,2}"),
     (r"GR1348941", r"[\w-]{20,}"),
-    (r"glsa_|glc_", rf"{_W}{{32,}}"),
+    (r"glsa_", rf"{_W}{{32,}}"),
+    (r"glc_", r"[A-Za-z0-9+/]{32,}"),
     (r"xox[a-z]-", rf"(?:{_W}{{1,}}-){{0,5}}{_W}{{8,}}"),
     (r"xapp-", r"\d-[A-Z0-9]{8,}"),
     (r"A(?:KIA|SIA|BIA|CCA)", r"[A-Z0-9]{16}"),
@@ -200,6 +202,50 @@ _TOKENS = (
     (r"ops_", r"eyJ[\w+/-]{60,}"),
     (r"AGE-SECRET-KEY-", r"1[A-Z0-9]{58}"),
     (r"pat", r"[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
+    (r"pat\.|sat\.", r"[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}"),
+    (r"pat-(?:na1|eu1)-", _UUID),
+    (r"access-(?:sandbox|development|production)-", _UUID),
+    (r"amzn\.mws\.", _UUID),
+    (r"dapi", r"[a-f0-9]{32}(?:-\d)?"),
+    (r"HRKU-AA", r"[\w-]{40,}"),
+    (r"s-s4t2(?:ud|af)-", r"[a-f0-9]{64}"),
+    (r"p8e-", r"[a-z0-9]{32}"),
+    (r"pnu_", rf"{_W}{{36}}"),
+    (r"sq0(?:atp|csp)-", r"[\w-]{22,60}"),
+    (r"sq[upa]_", r"[a-f0-9]{40}"),
+    (r"FLWPUBK(?:_TEST)?-", r"[a-zA-Z0-9]{12,}"),
+    (r"bedrock-api-key-", r"[\w+/=-]{20,}"),
+    (r"ABSK", r"[A-Za-z0-9+/]{100,}"),
+    (r"A3T", r"[A-Z0-9]{17}(?![\w-])"),
+    (r"ATATT3|ATCTT3", r"[\w=-]{60,}"),
+    (r"ATBB", rf"{_W}{{32}}"),
+    (r"ATTA", r"[a-f0-9]{64}"),
+    (r"sl\.", r"[\w=-]{130,}"),
+    (r"tfp_", rf"{_W}{{40,}}"),
+    (r"t1\.", r"[\w-]{12,}={0,2}\.[\w-]{80,}"),
+    (r"AQVN", r"[\w-]{35,38}"),
+    (r"YC", r"[\w-]{38}(?![\w-])"),
+    (r"pk\.", r"[A-Za-z0-9]{60,}\.[\w-]{22}"),
+    (r"NRJS-", r"[a-f0-9]{19}"),
+    (r"NRII-", r"[\w-]{32}"),
+    (r"CLOJARS_", rf"{_W}{{60}}"),
+    (r"v1\.0-", r"[a-f0-9]{24}-[a-f0-9]{100,}"),
+    (r"dt0c01\.", rf"{_W}{{24}}\.{_W}{{64}}"),
+    (r"dnkey-", r"[\w=-]{26}-[\w=-]{52}"),
+    (r"fo1_", r"[\w-]{43}"),
+    (r"fm1r_|fm1a_|fm2_", r"[A-Za-z0-9+/]{100,}"),
+    (r"ZXlK", r"[A-Za-z0-9+/]{80,}"),
+    (r"oy2", r"[a-z0-9]{43}(?![\w-])"),
+    (r"tk-us-", r"[\w-]{48}"),
+    (r"shippo_(?:live|test)_", r"[a-f0-9]{40}"),
+    (r"live_|test_", r"[a-f0-9]{35}(?![\w-])"),
+    (r"key-|pubkey-", r"[a-f0-9]{32}(?![\w-])"),
+    (r"figd_", r"[\w-]{40}"),
+    (r"dckr_pat_", r"[\w-]{27}"),
+    (r"lsv2_(?:pt|sk)_", r"[a-f0-9]{32}_[a-f0-9]{10}"),
+    (r"sbp_", r"[a-f0-9]{40}"),
+    (r"tskey-(?:auth|api|client|scim|webhook)-", rf"{_W}{{8,}}-{_W}{{20,}}"),
+    (r"ph[xc]_", rf"{_W}{{40,}}"),
     (r"EAA", r"[A-Za-z0-9]{60,}"),
     (
         r"sc_|ext_|scauth_|authress_",
@@ -251,7 +297,7 @@ def _sign_regex() -> re.Pattern[str]:
     return re.compile(rf"{_BOUNDARY}(?=[{letters}]|\w{{32}}){_LONG_ENOUGH}(?:{known})", re.ASCII)
 
 
-_TELEGRAM_BODY = r"AA[\w-]{32}"
+_TELEGRAM_BODY = r"A[\w-]{33}"
 _GOOGLE_BODY = r"0[\w-]{30}"
 _SIGN = _sign_regex()
 
@@ -272,9 +318,15 @@ _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----"
     r"[^-]*+(?:-(?!----)[^-]*+)*+(?:-----END [A-Z0-9 ]{0,60}-----)?"
 )
-_SLACK_HOOK = re.compile(r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[\w+/-]{20,}")
-_DISCORD_HOOK = re.compile(r"(/api/webhooks/\d{10,20}/)[\w-]{40,}")
-_TELEGRAM = re.compile(rf"(?<!\d)\d{{8,10}}:{_TELEGRAM_BODY}[\w-]*+", re.ASCII)
+_SLACK_HOOK = re.compile(
+    r"(hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/)[\w+/-]{20,}"
+)
+_DISCORD_HOOK = re.compile(r"(/api/(?:v\d{1,2}/)?webhooks/\d{10,20}/)[\w-]{40,}")
+_TEAMS_HOOK = re.compile(r"(/webhookb2/)[\w@/-]{60,}")
+_TERRAFORM = re.compile(r"(?<!\w)\w{14}\.atlasv1\.[\w=-]{40,}", re.ASCII)
+_OPENSHIFT = re.compile(r"(?<!\w)(sha256~)[\w-]{43}", re.ASCII)
+_FACEBOOK = re.compile(r"(?<!\w)\d{15,16}(?:\||%7C)[\w-]{27,40}(?![\w-])", re.ASCII)
+_TELEGRAM = re.compile(rf"(?<!\d)\d{{5,16}}:{_TELEGRAM_BODY}[\w-]*+", re.ASCII)
 _AZURE = re.compile(r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,}")
 _GOOGLE_REFRESH = re.compile(rf"(?<!\w)1//{_GOOGLE_BODY}[\w-]*+", re.ASCII)
 # Words have no digit in them; but what stands before a mask is a part of the same secret.
@@ -283,9 +335,14 @@ _BEARER = re.compile(r"([Bb]earer" + _CREDENTIALS)
 _BASIC = re.compile(r"([Bb]asic" + _CREDENTIALS)
 # (a substring without which the expression cannot match, the expression, the mask)
 _GUARDED: tuple[tuple[str, re.Pattern[str], str], ...] = (
-    ("hooks.slack.com", _SLACK_HOOK, rf"\1{MASK}"),
-    ("/api/webhooks/", _DISCORD_HOOK, rf"\1{MASK}"),
-    (":AA", _TELEGRAM, MASK),
+    ("hooks.slack", _SLACK_HOOK, rf"\1{MASK}"),
+    ("/webhooks/", _DISCORD_HOOK, rf"\1{MASK}"),
+    ("/webhookb2/", _TEAMS_HOOK, rf"\1{MASK}"),
+    (".atlasv1.", _TERRAFORM, MASK),
+    ("sha256~", _OPENSHIFT, rf"\1{MASK}"),
+    ("|", _FACEBOOK, MASK),
+    ("%7C", _FACEBOOK, MASK),
+    (":A", _TELEGRAM, MASK),
     ("Q~", _AZURE, MASK),
     ("1//0", _GOOGLE_REFRESH, MASK),
     ("earer ", _BEARER, rf"\1{MASK}"),
@@ -640,7 +697,7 @@ class _Rules:
             if is_url:
                 text = _BARE_USERINFO.sub(lambda match: f"{mask_of(match[1])}@", text)
             text = _hide_userinfo(text)
-        if "=" in text or ":" in text or "%" in text or "(" in text:
+        if "=" in text or ":" in text or "%" in text or "(" in text or "</" in text:
             text = _hide_named(text, self, is_url=is_url)
         return text
 
@@ -896,7 +953,7 @@ _Secrets = list[tuple[int, int, str]]
 _ENCODED_EQUALS = r"%(?:25){0,3}3[Dd]"
 # From within a name to what separates it from its value.
 _TO_SEPARATOR = re.compile(
-    rf"([\w.$~\[\]-]{{0,40}}+(?:%5[Dd])?)(\\{{0,7}}[\"'])?[ \t]{{0,4}}([=:,]|{_ENCODED_EQUALS})",
+    rf"([\w.$~\[\]-]{{0,40}}+(?:%5[Dd])?)(\\{{0,7}}[\"'])?[ \t]{{0,4}}(:=|=>|[=:,>]|{_ENCODED_EQUALS})",
     re.ASCII,
 )
 # A name read backwards from its end, with the `[field]` that some frameworks put there.
@@ -942,7 +999,7 @@ _VALUE = {
 
 
 def _hide_named(text: str, rules: _Rules, *, is_url: bool) -> str:
-    """Mask values by the name before them: `?a=v`, `a=v`, `A: v`, `"a": "v"`, `('a', 'v')`."""
+    """Mask values by the name before them: `?a=v`, `A: v`, `"a": "v"`, `('a', 'v')`, `<a>v</a>`."""
     found = _separators(text, rules)
     if not found:
         return text
@@ -992,20 +1049,32 @@ def _secrets_after(text: str, separator: re.Match[str], rules: _Rules, *, is_url
     kind = rules.kind(name)
     if kind is _Kind.NONE:
         return []
-    kind_of_separator = separator[3][0]
-    at = separator.end()
-    if delimiter and kind_of_separator in "=%":
+    if delimiter and separator[3][0] in "=%":
         if delimiter == ";" and not (is_url or _is_in_url(text, name_start)):
             delimiter = "; "
         return _parameter_secret(text, separator, delimiter, is_url=is_url)
-    if kind < _Kind.DATA or kind_of_separator == "%":
+    if kind < _Kind.DATA:
+        return []
+    return _value_secret(text, separator, kind, name_start, name)
+
+
+def _value_secret(
+    text: str, separator: re.Match[str], kind: _Kind, name_start: int, name: str
+) -> _Secrets:
+    """What to mask behind the separator of a name that stands in no query."""
+    kind_of_separator, at = separator[3][0], separator.end()
+    if kind_of_separator == "%":
         return []
     is_quoted = separator[2] is not None
+    if kind_of_separator == ">":
+        return _element_secret(text, name_start, at)
     if kind_of_separator == ",":
         is_pair = is_quoted and text[max(0, name_start - 3) : name_start].endswith(_PAIR_STARTS)
         return _quoted_secret(text, at, name) if is_pair else []
     if secrets := _quoted_secret(text, at, name):
         return secrets
+    if separator[3] == "=>":
+        return []  # an arrow function's
     if is_quoted:
         return _scalar_or_nested(text, at, kind)
     if kind_of_separator == "=":
@@ -1013,6 +1082,15 @@ def _secrets_after(text: str, separator: re.Match[str], rules: _Rules, *, is_url
     if kind is not _Kind.ANYWHERE:
         return []
     return _colon_secret(text, name_start, at, name)
+
+
+_CONTENT = re.compile(r"([^<>]{1,4096})</")
+
+
+def _element_secret(text: str, name_start: int, at: int) -> _Secrets:
+    """What stands in an XML element of this name."""
+    match = _CONTENT.match(text, at) if text[name_start - 1 : name_start] in {"<", ":"} else None
+    return [(at, match.end(1), mask_of(match[1]))] if match and match[1].strip() else []
 
 
 _PAIR_STARTS = ("('", '("', "(b'", '(b"')

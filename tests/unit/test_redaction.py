@@ -4,7 +4,9 @@ import base64
 import copy
 import html
 import json
+import random
 import re
+import string
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -765,3 +767,71 @@ def test_a_key_in_a_connection_string_may_have_slashes(text: str) -> None:
     """It ends with the next semicolon; only in a URL's path does a slash end a parameter."""
     assert "CANARY" not in redact_text(text)
     assert redact_text("GET https://h/a;token=abcdefgh/b") == "GET https://h/a;token=‹redacted›/b"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'password := "CANARYsecret1"',
+        "password := CANARYsecret1",
+        '"password" => "CANARYsecret1"',
+        "<SessionToken>CANARYsecret1</SessionToken>",
+        "<c:SecretAccessKey>CANARY/secret1</c:SecretAccessKey><n>1</n>",
+    ],
+)
+def test_other_ways_to_write_a_value(text: str) -> None:
+    """Go and Pascal, Ruby and PHP, XML."""
+    assert "CANARY" not in redact_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token => fetch(token)",
+        "if password > 3: pass",
+        "<p>Your token</p>",
+        "<token></token>",
+        "live_stream_of_data_from_somewhere_else_long",
+        "test_data_for_the_new_release_2024_and_more_of_it",
+        "key-value-store-of-the-whole-year-2024-and-2025",
+        "ATTACHMENT_SOMETHING_LONG_NAME_CONSTANT_AND_MORE",
+        "ATBBreviated_words_are_no_tokens_at_all",
+        "pk.json, t1.csv and sl.txt",
+        "YCombinator-backed",
+        "|" * 40 + "1234567890123456",
+    ],
+)
+def test_what_only_looks_like_one_stays(text: str) -> None:
+    """Code, prose and names of files."""
+    assert redact_text(text) == text
+
+
+def _made(rng: random.Random, shape: str) -> str:
+    """Replace each letter of a shape: x by a hex digit, W by a letter or digit, D by a digit."""
+    kinds = {"x": "0123456789abcdef", "W": string.ascii_letters + string.digits, "D": string.digits}
+    return re.sub(
+        "~([xWD])([0-9]+)", lambda m: "".join(rng.choices(kinds[m[1]], k=int(m[2]))), shape
+    )
+
+
+SHAPES = """dapi~x32 dapi~x32-2 HRKU-AA~W58 s-s4t2ud-~x64 p8e-~x32 pnu_~W36 sq0atp-~W22 sq0csp-~W43
+sqp_~x40 FLWPUBK_TEST-~x32-X pat.~W22.~x24.~W20 ATATT3~W180 ATBB~W32 ATTA~x64 tfp_~W59 AQVN~W36 YC~W38
+access-sandbox-~x8-~x4-~x4-~x4-~x12 NRJS-~x19 NRII-~W32 CLOJARS_~x60 v1.0-~x24-~x146
+dt0c01.~W24.~W64 fo1_~W43 fm2_~W150 ZXlK~W120 oy2~x43 tk-us-~W48 shippo_live_~x40 live_~x35
+key-~x32 pubkey-~x32 figd_~W40 dckr_pat_~W27 lsv2_pt_~x32_~x10 sbp_~x40 tskey-auth-~W12-~W32
+pat-na1-~x8-~x4-~x4-~x4-~x12 phx_~W43 amzn.mws.~x8-~x4-~x4-~x4-~x12 sl.~W135 pk.~W60.~W22
+~W14.atlasv1.~W64 sha256\u007e~W43 ~D15|~W27 ~D9:A~W34
+https://x.webhook.office.com/webhookb2/~x36@~x36/IncomingWebhook/~x32/~x36
+https://hooks.slack-gov.com/services/T~W8/B~W8/~W24
+https://discord.com/api/v10/webhooks/~D18/~W68""".split()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tokens_of_many_services_are_masked(shape: str) -> None:
+    """By their shape, wherever they stand: nothing of 8 characters of the random part is left."""
+    rng = random.Random(shape)
+    for _ in range(20):
+        token = _made(rng, shape)
+        hidden = token[-12:]
+        for text in (token, f'say "{token}"', f"https://h.example/a/{token}", f"x {token}\n"):
+            assert hidden not in redact_text(text), text
