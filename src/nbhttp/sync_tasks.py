@@ -249,9 +249,8 @@ def _pulled_by(
     run: Callable[..., Any], items: Iterable[T] | AsyncIterable[T]
 ) -> Iterable[T] | AsyncIterable[T]:
     """Have the user's iterables run elsewhere: one that blocks must not stop the loop."""
-    if isinstance(items, list | tuple | range) or not isinstance(items, Iterable):
-        return items
-    return _Pulled(run, items)
+    is_at_hand = any(isinstance(items, kind) for kind in (list, tuple, range))
+    return _Pulled(run, items) if isinstance(items, Iterable) and not is_at_hand else items
 
 
 class _Pulled(AsyncIterable[T]):

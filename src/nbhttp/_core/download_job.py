@@ -218,9 +218,10 @@ def _joined(first: Any, second: Any) -> Any:
 def _checked_segments(segments: Any) -> int | None:
     if isinstance(segments, str) and segments == "auto":
         return None
-    is_count = isinstance(segments, int) and not isinstance(segments, bool)
-    if not is_count or not 1 <= segments <= MAX_SEGMENTS:
-        raise ConfigError(
-            f"segments takes 'auto' or 1 to {MAX_SEGMENTS}, not {redact_repr(segments)}"
-        )
-    return int(segments)
+    if (
+        isinstance(segments, int)
+        and not isinstance(segments, bool)
+        and 1 <= segments <= MAX_SEGMENTS
+    ):
+        return segments
+    raise ConfigError(f"segments takes 'auto' or 1 to {MAX_SEGMENTS}, not {redact_repr(segments)}")

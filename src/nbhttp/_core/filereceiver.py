@@ -102,7 +102,7 @@ class FileReceiver:
         found = part.load(self._job.identity)
         if found is None or not found.can_resume:
             return
-        if found.done.size == found.total:
+        if found.total is not None and found.done.size == found.total:
             # It was stopped just before its end. The last byte's answer says whether the rest is
             # still what the server has.
             found.done = found.done.within(found.total - 1)
