@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from servers import FaultServer
-from servers.scripted import ScriptedServer, running_scripted_server
+from servers.scripted import ScriptedServer, chunk, running_scripted_server
 
 import nbhttp
 from nbhttp import ConfigError, HttpClient
@@ -106,6 +106,24 @@ def test_parts_that_bring_nothing_use_up_the_attempts(
     assert isinstance(result.exception, nbhttp.TruncatedError)
     assert len(server.heads) == 3
     assert names(tmp_path) == ["f.part", "f.part.json"]
+
+
+def test_a_part_without_its_end_is_complete_all_the_same(
+    client: HttpClient, server: ScriptedServer, tmp_path: Path
+):
+    """All bytes of the range came; only what ends the chunks is missing."""
+
+    def script(request: str) -> Sequence[Any]:
+        start = first_byte(request)
+        if start != 1_200_000:
+            return serving(A, 'ETag: "1"', cut=1_200_000)(request)
+        span = f"Content-Range: bytes {start}-{SIZE - 1}/{SIZE}"
+        rest = chunk(A[start:])
+        return [head("206 P", span, 'ETag: "1"', "Transfer-Encoding: chunked"), rest]
+
+    result = client.download_file(server.play(script), tmp_path / "f", progress=False)
+    assert result.success, result.error
+    assert (tmp_path / "f").read_bytes() == A
 
 
 def test_several_parts_at_once_are_not_a_file(

@@ -100,14 +100,10 @@ class FileReceiver:
         """Take a file whose lock is held, with what an earlier run left."""
         self._part = part
         found = part.load(self._job.identity)
+        if found is not None:
+            found.open_end()  # it may have been stopped just before it got its name
         if found is None or not found.can_resume:
             return
-        if found.total is not None and found.done.size == found.total:
-            # It was stopped just before its end. The last byte's answer says whether the rest is
-            # still what the server has.
-            found.done = found.done.within(found.total - 1)
-            if not found.done.size:
-                return
         self._sidecar = found
         self._tally.resumed_from = found.done.size
         self._tally.total = found.total
@@ -119,7 +115,7 @@ class FileReceiver:
             return None
         if sidecar.total is None:
             return (sidecar.done.front, None) if sidecar.done.front else None
-        start, stop = sidecar.done.gaps(sidecar.total)[0]  # there is one: see `adopt`
+        start, stop = sidecar.done.gaps(sidecar.total)[0]  # there is one: see `open_end`
         return (start, None if stop == sidecar.total else stop)
 
     def conditions(self) -> Sequence[tuple[bytes, str]]:
@@ -199,6 +195,8 @@ class FileReceiver:
             group.cancel_scope.cancel()
         self._keep_note()
         if failure is not None:
+            if self._sidecar is not None:
+                self._sidecar.open_end()
             raise failure
         await self.complete()
 
