@@ -68,6 +68,7 @@ def _execute(notebook: Any) -> str | None:
         timeout=120,
         kernel_name="python3",
         resources={"metadata": {"path": "."}},
+        coalesce_streams=True,  # a kernel sends what is printed in as many pieces as it likes
         # It warns of TCP without encryption, which on loopback says nothing to the reader.
         extra_arguments=["--log-level=ERROR"],
     )

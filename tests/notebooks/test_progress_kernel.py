@@ -35,6 +35,7 @@ def executed(folder: Path, *sources: str) -> Any:
         timeout=TIMEOUT_S,
         resources={"metadata": {"path": str(folder)}},
         allow_errors=True,
+        coalesce_streams=True,
     )
     client.execute()
     return notebook
