@@ -627,7 +627,7 @@ def test_a_server_left_running_lets_python_exit_quietly() -> None:
         "urllib.request.urlopen(s.url).close()"
     )
     ended = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         check=False,
         text=True,
