@@ -651,7 +651,10 @@ def test_who_does_not_wait_is_told_who_holds_the_file(
     client: HttpClient, fault: FaultServer, tmp_path: Path
 ):
     """`lock_timeout=0` says at once which process writes the file."""
-    from nbhttp._core.partfile import Identity, Part, Sidecar, Validators
+    from nbhttp._core.identity import Identity
+    from nbhttp._core.partfile import Part
+    from nbhttp._core.sidecar import Sidecar
+    from nbhttp._core.validators import Validators
 
     part = Part(tmp_path / "f")
     assert part.try_lock()

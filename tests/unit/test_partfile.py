@@ -9,18 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbhttp import ConfigError
-from nbhttp._core import partfile
 from nbhttp._core.destination import resolve
-from nbhttp._core.partfile import (
-    Identity,
-    Part,
-    Sidecar,
-    Validators,
-    find_by_url,
-    part_path,
-    read_record,
-)
+from nbhttp._core.identity import Identity
+from nbhttp._core.partfile import Part
 from nbhttp._core.ranges import Done
+from nbhttp._core.record import read_record
+from nbhttp._core.sidecar import Sidecar, boot_token, find_by_url, part_path
+from nbhttp._core.validators import Validators
 
 URL = "https://example.org/data.bin?version=3"
 HERE = Identity(URL)
@@ -149,7 +144,7 @@ async def test_after_a_restart_of_the_machine_only_synced_bytes_count(tmp_path: 
     assert found is not None
     assert found.done.spans == ((0, 60),)
     sidecar = tmp_path / "f.part.json"
-    sidecar.write_text(sidecar.read_text().replace(partfile.boot_token(), "another boot"))
+    sidecar.write_text(sidecar.read_text().replace(boot_token(), "another boot"))
     found = Part(tmp_path / "f").load(HERE)
     assert found is not None
     assert found.done.spans == ((0, 30),)
@@ -272,7 +267,7 @@ def test_part_names_fit(name: str):
     """Whatever a file system takes as a name, it takes the part's names too."""
     if len(name.encode()) > 255:
         return
-    made = part_path(Path(name)).name
+    made = Path(part_path(Path(name))).name
     assert len(made.encode()) <= 250
     assert made.endswith(".part")
 

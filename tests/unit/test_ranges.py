@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nbhttp._core.answers import Facts, Verdict, read_facts, rule
-from nbhttp._core.partfile import Validators
 from nbhttp._core.ranges import ContentRange, Done, parse_content_range
+from nbhttp._core.validators import Validators
 from nbhttp._engines.base import Head
 
 CASES = json.loads(

@@ -11,8 +11,8 @@ from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
-from nbhttp._core.partfile import Validators
 from nbhttp._core.ranges import ContentRange, Range, parse_content_range
+from nbhttp._core.validators import Validators
 from nbhttp._engines.base import Head
 
 __all__ = [

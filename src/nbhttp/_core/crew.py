@@ -10,9 +10,9 @@ import anyio
 
 from nbhttp._core.answers import Ruling, StartOverError, Verdict, rule
 from nbhttp._core.asking import Answer
-from nbhttp._core.partfile import Validators
 from nbhttp._core.ranges import Range, Span
 from nbhttp._core.segments import Stream, Streams
+from nbhttp._core.validators import Validators
 from nbhttp.errors import NbhttpError
 
 if TYPE_CHECKING:

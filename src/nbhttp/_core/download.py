@@ -30,10 +30,11 @@ from nbhttp._core.existing import Existing
 from nbhttp._core.filenames import from_disposition, from_url, safe_name
 from nbhttp._core.filereceiver import FileReceiver, disk_error, exists_error
 from nbhttp._core.objectreceiver import ObjectReceiver
-from nbhttp._core.partfile import Part, find_by_url
+from nbhttp._core.partfile import Part
 from nbhttp._core.ranges import Range
 from nbhttp._core.receiving import Receiver, Tally
 from nbhttp._core.reporting import Reporter
+from nbhttp._core.sidecar import find_by_url
 from nbhttp.downloads import DownloadResult
 from nbhttp.errors import (
     ChangedError,

@@ -19,10 +19,12 @@ from nbhttp._core.digests import Checksum, Hashes, stated_digests
 from nbhttp._core.download_job import Job, Setting
 from nbhttp._core.filesink import FileSink
 from nbhttp._core.hashing import FollowingHash
-from nbhttp._core.partfile import Part, Sidecar, Validators
+from nbhttp._core.partfile import Part
 from nbhttp._core.ranges import Range
 from nbhttp._core.receiving import Tally, check_digests, decoder_for, undoing
 from nbhttp._core.segments import MIN_SPLIT_BYTES, Stream, Streams
+from nbhttp._core.sidecar import Sidecar
+from nbhttp._core.validators import Validators
 from nbhttp.errors import ChecksumError, DownloadError, ProtocolError, RequestError
 
 __all__ = ["FileReceiver", "disk_error", "exists_error"]

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from nbhttp._core.filenames import safe_name
-from nbhttp._core.partfile import Identity
+from nbhttp._core.identity import Identity
+from nbhttp._core.jsonlines import parse_object
 from nbhttp._core.pathlock import PathLock, held
 from nbhttp.downloads import DownloadResult
 from nbhttp.errors import ConfigError
@@ -57,7 +58,7 @@ class Manifest:
             lines = []
         except OSError as exc:
             raise ConfigError(f"cannot read the manifest {str(self.path)!r}: {exc}") from exc
-        records = [record for record in map(_object, lines) if record is not None]
+        records = [record for record in map(parse_object, lines) if record is not None]
         if lines and (not records or not _is_head(records[0])):
             raise ConfigError(
                 f"{str(self.path)!r} is no manifest of nbhttp",
@@ -179,7 +180,7 @@ class Manifest:
                 os.write(fd, self._head().encode())
                 return fd
             with self.path.open("rb") as file:
-                record = _object(file.readline().decode("utf-8", "replace"))
+                record = parse_object(file.readline().decode("utf-8", "replace"))
                 if record is not None and _is_head(record):
                     self._salt = _salt_of(record)
                 file.seek(size - 1)
@@ -213,11 +214,3 @@ def _utc(second: int) -> str:
 
 def _line(members: dict[str, Any]) -> str:
     return _ENCODER.encode(members) + "\n"
-
-
-def _object(line: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

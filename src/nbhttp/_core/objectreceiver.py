@@ -9,9 +9,9 @@ from nbhttp._core.asking import Answer
 from nbhttp._core.callers import Caller
 from nbhttp._core.digests import Hashes, stated_digests
 from nbhttp._core.download_job import Job
-from nbhttp._core.partfile import Validators
 from nbhttp._core.ranges import Range
 from nbhttp._core.receiving import Tally, check_digests, decoder_for, undoing
+from nbhttp._core.validators import Validators
 from nbhttp.errors import ChangedError, ProtocolError, RequestError
 
 __all__ = ["ObjectReceiver"]

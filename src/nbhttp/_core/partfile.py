@@ -1,327 +1,35 @@
-"""The unfinished download on disk: `NAME.part`, a sidecar that says what it is, and a lock.
-
-The sidecar is JSON lines: first what is being fetched, then, as bytes come, which of them are in
-the `.part` file. The last whole line counts, so a process may be killed at any point. URLs may
-hold secrets: the sidecar keeps a salted hash to compare with, and the redacted text to read.
-"""
+"""The unfinished download on disk: `NAME.part`, the sidecar that says what it is, and a lock."""
 
 # ruff: noqa: PTH105, PTH108 - text for paths: see `Part`
 
 import contextlib
-import hashlib
-import json
 import os
-import re
-import secrets
-import socket
-import stat
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote_plus
 
 import anyio.to_thread
 
+from nbhttp._core.identity import Identity
 from nbhttp._core.pathlock import PathLock
-from nbhttp._core.ranges import Done, Span
+from nbhttp._core.ranges import Done
+from nbhttp._core.record import write_record
+from nbhttp._core.sidecar import (
+    COMPACT_BYTES,
+    Sidecar,
+    boot_token,
+    part_path,
+    read_sidecar,
+    spans_line,
+)
+from nbhttp._core.validators import Validators, kept_validators
 from nbhttp.errors import ConfigError, LockedError
-from nbhttp.redaction import redact_url
 
-__all__ = [
-    "Identity",
-    "Part",
-    "Record",
-    "Sidecar",
-    "Validators",
-    "find_by_url",
-    "part_path",
-    "read_record",
-    "sync_directory",
-]
+__all__ = ["Part", "sync_directory"]
 
-_VERSION = 1
-_COMPACT_BYTES = 256 * 1024
 _FLAGS = os.O_RDWR | os.O_CREAT
-_READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
 for _name in ("O_BINARY", "O_CLOEXEC", "O_NOFOLLOW"):  # where the system has them
     _FLAGS |= getattr(os, _name, 0)
-    _READ_FLAGS |= getattr(os, _name, 0)
-_SIGNING = re.compile(r"x-(?:amz|goog|ms)-", re.IGNORECASE)
-# What signs a URL for a while, where all that makes it recognisable is there.
-_SIGNATURES = (
-    (  # Azure's shared access signatures
-        {"sig", "sv", "se"},
-        {"sig", "sv", "se", "st", "sp", "sr", "spr", "sip", "skoid", "sktid", "skt", "ske", "sks"}
-        | {"skv", "ss", "srt"},
-    ),
-    (  # CloudFront
-        {"signature", "key-pair-id"},
-        {"signature", "key-pair-id", "expires", "policy", "hash-algorithm"},
-    ),
-    ({"signature", "awsaccesskeyid"}, {"signature", "awsaccesskeyid", "expires"}),
-    ({"signature", "googleaccessid"}, {"signature", "googleaccessid", "expires"}),
-)
-
-
-class Identity:
-    """A URL to be recognised later, without writing it down.
-
-    The signature of a signed URL, which differs each time, does not count, and neither do user and
-    password. Every other parameter does, whatever it is called: `key=` may name another file.
-
-    Args:
-        url: As the user gave it, parameters included.
-    """
-
-    __slots__ = ("_url",)
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    @property
-    def shown(self) -> str:
-        """The URL without its secrets."""
-        return redact_url(self._url)
-
-    def hashed(self, salt: str) -> str:
-        """Return the keyed hash under which it is kept."""
-        key = bytes.fromhex(salt)[:64]
-        counts = _canonical(self._url).encode()
-        return hashlib.blake2b(counts, key=key, digest_size=20).hexdigest()
-
-    def is_kept_as(self, kept: Any, salt: Any) -> bool:
-        """Whether `kept` and `salt` were made of the same URL."""
-        try:
-            return isinstance(kept, str) and kept == self.hashed(salt)
-        except (TypeError, ValueError):
-            return False
-
-
-def _canonical(url: str) -> str:
-    """Return what counts of a URL: no userinfo, no fragment, no parameter that differs each time."""
-    rest, _, query = url.partition("#")[0].partition("?")
-    scheme, _, rest = rest.partition("://")
-    authority, slash, path = rest.partition("/")
-    host = authority.rpartition("@")[2]
-    return f"{scheme}://{host}{slash}{path}?{_unsigned(query) if query else query}"
-
-
-def _unsigned(query: str) -> str:
-    """Return a query without the parameters that sign it."""
-    pairs = query.split("&")
-    names = [unquote_plus(pair.partition("=")[0]).lower() for pair in pairs]
-    signing = {name for name in names if _SIGNING.match(name)}
-    for required, all_of_it in _SIGNATURES:
-        if required <= set(names):
-            signing |= all_of_it
-    return "&".join(pair for pair, name in zip(pairs, names, strict=True) if name not in signing)
-
-
-@dataclass(frozen=True, slots=True)
-class Validators:
-    """What tells one version of a file from another (RFC 9110 section 8.8).
-
-    Attributes:
-        etag: As sent, quotes and `W/` included; None when there is none.
-        last_modified: As sent; None when there is none.
-    """
-
-    etag: str | None = None
-    last_modified: str | None = None
-
-    @property
-    def is_strong(self) -> bool:
-        """Whether the ETag vouches for every byte."""
-        return self.etag is not None and not self.etag.startswith(("W/", "w/"))
-
-    @property
-    def for_if_range(self) -> str | None:
-        """The value for If-Range: a strong ETag, else Last-Modified (RFC 9110 section 13.1.5)."""
-        if self.is_strong:
-            return self.etag
-        return self.last_modified if self.etag is None else None
-
-    def contradicts(self, other: "Validators") -> bool:
-        """Whether both are of different versions, as far as both say."""
-        if self.etag is not None and other.etag is not None:
-            return self.etag != other.etag
-        if self.last_modified is not None and other.last_modified is not None:
-            return self.last_modified != other.last_modified
-        return False
-
-
-_MOST_PART_BYTES = 240  # of a name, so that the part's own and its lock's fit into 255
-
-
-def part_path(target: Path) -> Path:
-    """Return where the unfinished `target` is kept; a name near the system's limit is cut."""
-    return Path(_part_path(target))
-
-
-def _part_path(target: Path) -> str:
-    path, name = os.fspath(target), target.name
-    if 4 * len(name) <= _MOST_PART_BYTES or len(os.fsencode(name)) <= _MOST_PART_BYTES:
-        return f"{path}.part"
-    encoded = os.fsencode(name)
-    digest = hashlib.blake2b(encoded, digest_size=6).hexdigest()
-    return f"{path[: -len(name)]}{encoded[:200].decode('utf-8', 'ignore')}~{digest}.part"
-
-
-@dataclass(slots=True)
-class Sidecar:
-    """What the `.part` file holds.
-
-    Attributes:
-        identity: The URL.
-        validators: Of the version that is being fetched.
-        total: Its size; None when unknown.
-        target: The name that the file will get.
-        done: What is there.
-    """
-
-    identity: Identity
-    validators: Validators
-    total: int | None
-    target: str
-    done: Done = field(default_factory=Done)
-
-    @property
-    def can_resume(self) -> bool:
-        """Whether there is something, and the server can prove that the rest belongs to it."""
-        return self.done.size > 0 and self.validators.for_if_range is not None
-
-    def open_end(self) -> None:
-        """Ask for the last byte again when all are there and the file has not got its name.
-
-        Its answer says whether the rest is still what the server has.
-        """
-        if self.total is not None and self.done.size == self.total:
-            self.done = self.done.within(self.total - 1)
-
-    def first_line(self) -> str:
-        """Return the sidecar's head as one line of JSON."""
-        salt = secrets.token_hex(16)
-        return _line(
-            nbhttp=_VERSION,
-            url=self.identity.shown,
-            salt=salt,
-            id=self.identity.hashed(salt),
-            etag=self.validators.etag,
-            last_modified=self.validators.last_modified,
-            total=self.total,
-            target=self.target,
-            boot=boot_token(),
-            holder={
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "since": int(time.time()),
-            },
-        )
-
-
-def _line(**members: Any) -> str:
-    return json.dumps(members, ensure_ascii=True, separators=(",", ":")) + "\n"
-
-
-def _read_sidecar(path: str) -> tuple[dict[str, Any], list[Span]] | None:
-    """Return head and spans; None when there is no sidecar of ours.
-
-    After the machine was restarted only what had been synced counts: a power cut may have lost
-    the rest, whatever the sidecar says.
-    """
-    lines = _read_regular(path).decode("utf-8", "replace").split("\n")
-    head = _object(lines[0])
-    if head is None or head.get("nbhttp") != _VERSION:
-        return None
-    kinds = ("done", "synced") if head.get("boot") == boot_token() else ("synced",)
-    for line in reversed(lines[1:-1]):  # what follows the last newline may be torn
-        record = _object(line) or {}
-        for kind in kinds:
-            spans = _spans(record.get(kind))
-            if spans is not None:
-                return head, spans
-    return head, []
-
-
-def _read_regular(path: str) -> bytes:
-    """Return what is in a file that we may have written; b"" when it is none, or too large."""
-    try:
-        fd = os.open(path, _READ_FLAGS)
-    except OSError:
-        return b""
-    try:
-        is_regular = stat.S_ISREG(os.fstat(fd).st_mode)  # a fifo would have us wait
-        return os.read(fd, 2 * _COMPACT_BYTES) if is_regular else b""
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)
-
-
-def boot_token() -> str:
-    """Return what differs after the machine was restarted."""
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return str(round((time.time() - time.monotonic()) / 60))
-
-
-def _spans_line(kind: str, done: Done) -> bytes:
-    return _line(**{kind: [list(span) for span in done.spans]}).encode()
-
-
-def _object(line: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _spans(value: Any) -> list[Span] | None:
-    if not isinstance(value, list):
-        return None
-    spans: list[Span] = []
-    for pair in value:
-        if not (isinstance(pair, list) and len(pair) == 2):
-            return None
-        start, stop = pair
-        if not (isinstance(start, int) and isinstance(stop, int) and 0 <= start <= stop):
-            return None
-        spans.append((start, stop))
-    return spans
-
-
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{1,1000}")
-
-
-def _validators(members: Mapping[str, Any]) -> Validators:
-    """Read what was kept; what could not stand in a field again counts as absent."""
-    etag, date = members.get("etag"), members.get("last_modified")
-    return Validators(
-        etag if isinstance(etag, str) and _FIELD_VALUE.fullmatch(etag) else None,
-        date if isinstance(date, str) and _FIELD_VALUE.fullmatch(date) else None,
-    )
-
-
-def find_by_url(directory: Path, identity: Identity) -> str | None:
-    """Return the target's name of an unfinished download of this URL in `directory`."""
-    try:
-        names = sorted(p.name for p in directory.iterdir() if p.name.endswith(".part.json"))
-    except OSError:
-        return None
-    for name in names[:1000]:
-        found = _read_sidecar(os.fspath(directory / name))
-        if found is None or not identity.is_kept_as(found[0].get("id"), found[0].get("salt")):
-            continue
-        target = found[0].get("target")
-        if not isinstance(target, str) or Path(target).name != target:
-            continue
-        if part_path(directory / target).name + ".json" == name:
-            return target
-    return None
 
 
 class Part:
@@ -337,7 +45,7 @@ class Part:
     def __init__(self, target: Path) -> None:
         self.target = target
         # Text: many small files would spend more on path objects than on what they need done.
-        self._path = _part_path(target)
+        self._path = part_path(target)
         self._sidecar = self._path + ".json"
         self._fresh = self._sidecar + ".new"
         self._lock = PathLock(self._path + ".lock")
@@ -374,7 +82,7 @@ class Part:
 
     def locked_error(self) -> LockedError:
         """Return the error that says who holds the lock."""
-        found = _read_sidecar(self._sidecar)
+        found = read_sidecar(self._sidecar)
         holder = None if found is None else found[0].get("holder")
         who = "another process"
         if isinstance(holder, dict):
@@ -397,7 +105,7 @@ class Part:
         """Return what an earlier run left for the same URL; None when there is nothing usable."""
         if not os.access(self._sidecar, os.F_OK):  # quicker than to fail
             return None
-        found = _read_sidecar(self._sidecar)
+        found = read_sidecar(self._sidecar)
         if found is None:
             return None
         head, spans = found
@@ -410,7 +118,7 @@ class Part:
         total = head.get("total")
         if not isinstance(total, int) or isinstance(total, bool) or total < 0:
             total = None
-        validators = _validators(head)
+        validators = kept_validators(head)
         done = Done(spans).within(size if total is None else min(size, total))
         if head.get("boot") != boot_token():
             self._synced = done
@@ -460,15 +168,15 @@ class Part:
     def _append(self, kind: str, done: Done) -> None:
         if self._journal is None:
             return
-        self._journal_bytes += os.write(self._journal, _spans_line(kind, done))
-        if self._journal_bytes > _COMPACT_BYTES:
+        self._journal_bytes += os.write(self._journal, spans_line(kind, done))
+        if self._journal_bytes > COMPACT_BYTES:
             self._rewrite()
 
     def _rewrite(self) -> None:
         """Write the sidecar anew, atomically, and keep it open."""
         assert self.sidecar is not None  # noqa: S101 - opened first
         head = self.sidecar.first_line().encode()
-        text = head + _spans_line("synced", self._synced) + _spans_line("done", self._noted)
+        text = head + spans_line("synced", self._synced) + spans_line("done", self._noted)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._fresh)
         fd = os.open(self._fresh, _FLAGS | os.O_EXCL, 0o666)
@@ -606,67 +314,3 @@ def sync_directory(path: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-
-
-# What a finished file is
-
-
-_ATTRIBUTE = "user.nbhttp"
-
-
-@lru_cache(maxsize=1)
-def _record_salt() -> str:
-    """Return the salt of this process's records."""
-    return secrets.token_hex(16)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Where a finished file came from; travels with it as an extended attribute.
-
-    Attributes:
-        validators: Of the version that was fetched.
-        is_same_url: Whether it is the URL that was asked about.
-        is_untouched: Whether the file is still as it was fetched.
-    """
-
-    validators: Validators
-    is_same_url: bool
-    is_untouched: bool
-
-
-def write_record(
-    fd: int, identity: Identity, validators: Validators, size: int, mtime_ns: int
-) -> None:
-    """Note at an open, complete file where it came from; where that cannot be, nothing happens."""
-    if not hasattr(os, "setxattr"):
-        return
-    members = {
-        "salt": _record_salt(),
-        "id": identity.hashed(_record_salt()),
-        "etag": validators.etag,
-        "last_modified": validators.last_modified,
-        "size": size,
-        "mtime": mtime_ns,
-    }
-    with contextlib.suppress(OSError):
-        os.setxattr(fd, _ATTRIBUTE, json.dumps(members).encode())
-
-
-def read_record(path: Path, identity: Identity) -> Record | None:
-    """Return what `write_record` noted; None when there is nothing."""
-    if not hasattr(os, "getxattr"):
-        return None
-    try:
-        members = _object(os.getxattr(path, _ATTRIBUTE).decode("utf-8", "replace"))
-        now = path.stat()
-    except (OSError, ValueError):
-        return None
-    if members is None:
-        return None
-    was = (members.get("size"), members.get("mtime"))
-    return Record(
-        _validators(members),
-        identity.is_kept_as(members.get("id"), members.get("salt")),
-        was == (now.st_size, now.st_mtime_ns),
-    )

@@ -10,7 +10,7 @@ import anyio
 
 from nbhttp._core import events
 from nbhttp._core.callers import Caller
-from nbhttp._core.partfile import Identity
+from nbhttp._core.identity import Identity
 from nbhttp.downloads import OnProgress
 from nbhttp.errors import ConfigError
 from nbhttp.redaction import redact_repr, redact_text
