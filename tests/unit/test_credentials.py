@@ -8,7 +8,7 @@ import pytest
 
 import nbhttp
 from nbhttp import redaction
-from nbhttp._core.request import make_auth
+from nbhttp._core.authentication import make_auth
 from nbhttp._credentials import remember, remember_echoed
 from nbhttp.redaction import MASK, redact_text
 from nbhttp.secrets import Secret

@@ -1,17 +1,26 @@
 """The cookie jar: what servers set, and what of it a request may carry (RFC 6265)."""
 
+import copy
 import re
+from collections.abc import Iterable, Mapping
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nbhttp._core.fields import check_headers
+from nbhttp._core.values import revealed
+from nbhttp._credentials import remember
 from nbhttp._engines.base import Head
+from nbhttp.errors import ConfigError
+from nbhttp.redaction import is_credential_name
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["fields_for", "keep", "make_jar", "without_domain"]
+__all__ = ["cookie_value", "fields_for", "keep", "make_jar", "split_cookies", "without_domain"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_BAD_NAME = re.compile(r"[\x00-\x20\x7f=;,]")
+_LEAST_SECRET = 12  # "en" or "dark" is no secret, and would mask ordinary words
 _DOMAIN = re.compile(rb";[\t ]*domain[\t ]*=([^;]*)", re.IGNORECASE)
 
 
@@ -71,3 +80,56 @@ def _with_one_domain(value: bytes) -> bytes:
         return value
     kept = [match[0] for match in found if match[1].strip()][-1:]
     return _DOMAIN.sub(b"", value) + b"".join(kept)
+
+
+# What users give
+
+
+def split_cookies(cookies: Any, jar: "httpx.Cookies") -> dict[str, str]:
+    """Put the user's cookies that have a domain into `jar`, and return the others.
+
+    Raises:
+        TypeError: A name or value is no text, or it is no mapping, pairs or jar.
+        ConfigError: A name or value cannot be sent.
+    """
+    if cookies is None:
+        return {}
+    source = getattr(cookies, "jar", cookies)
+    of_no_host: dict[str, str] = {}
+    if hasattr(source, "set_cookie"):
+        for cookie in source:
+            if cookie.domain:
+                jar.jar.set_cookie(copy.copy(cookie))
+            else:
+                of_no_host[cookie.name] = cookie_value(cookie.name, cookie.value or "")
+        return of_no_host
+    if isinstance(cookies, str | bytes) or not isinstance(cookies, Iterable):
+        raise TypeError(
+            "cookies takes a mapping, pairs or a cookie jar, "
+            f"not {type(cookies).__name__}; a whole field is headers={{'Cookie': …}}"
+        )
+    for name, value in cookies.items() if isinstance(cookies, Mapping) else cookies:
+        of_no_host[name] = cookie_value(name, value)
+    return of_no_host
+
+
+def cookie_value(name: Any, value: Any) -> str:
+    """Check a cookie that the user gave, and have its value masked in texts.
+
+    Raises:
+        TypeError: The name or value is no text.
+        ConfigError: It cannot be sent.
+    """
+    value = revealed(value)
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(f"cookie {name!r} takes a str or a Secret, not {type(value).__name__}")
+    if not name or _BAD_NAME.search(name):
+        raise ConfigError(f"{name!r} is not a cookie name")
+    if ";" in value:
+        raise ConfigError(
+            f"the value of cookie {name!r} holds a ';', which would begin another cookie"
+        )
+    check_headers([(b"Cookie", f"{name}={value}".encode())])
+    if is_credential_name(name) or len(value) >= _LEAST_SECRET:
+        remember(value)
+    return value

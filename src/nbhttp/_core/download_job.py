@@ -8,9 +8,10 @@ from nbhttp._checks import check_count, check_seconds, check_switch
 from nbhttp._core.committing import Committer, ThreadCommitter
 from nbhttp._core.destination import Destination, resolve
 from nbhttp._core.digests import Checksum, parse_checksum
+from nbhttp._core.fields import RawHeaders, raw_headers
 from nbhttp._core.identity import Identity
 from nbhttp._core.reporting import Display
-from nbhttp._core.request import Prepared, RawHeaders, build, raw_headers
+from nbhttp._core.request import Prepared, build
 from nbhttp._habits import of_download, unknown_option
 from nbhttp.downloads import (
     DEFAULT_CHUNK_SIZE,

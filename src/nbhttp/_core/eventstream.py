@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from nbhttp._checks import check_count
 from nbhttp._core import events
 from nbhttp._core import reconnect as reconnecting
-from nbhttp._core.request import Prepared, raw_headers
+from nbhttp._core.fields import raw_headers
+from nbhttp._core.request import Prepared
 from nbhttp._core.runtime import Sleeper, sleeper
 from nbhttp._core.stream import Stream, StreamCall, stream_request
 from nbhttp._json import JsonError, loads

@@ -4,7 +4,6 @@ Everything that can be wrong about the user's input is refused here, before anyt
 """
 
 import copy
-import enum
 import re
 from collections.abc import (
     AsyncIterable,
@@ -16,34 +15,33 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass, replace
-from io import TextIOBase
 from typing import TYPE_CHECKING, Any, cast
 
 from nbhttp._checks import check_count, check_switch
 from nbhttp._core import urls
-from nbhttp._core.cookies import make_jar, without_domain
+from nbhttp._core.authentication import make_auth
+from nbhttp._core.bodies import Body, check_framing, encode_body, position_of
+from nbhttp._core.cookies import cookie_value, make_jar, split_cookies, without_domain
+from nbhttp._core.fields import (
+    RawHeaders,
+    check_headers,
+    merge_fields,
+    raw_headers,
+    remember_credentials,
+)
 from nbhttp._core.urls import ParsedUrl
-from nbhttp._credentials import remember
+from nbhttp._core.values import revealed_params
 from nbhttp._habits import unknown_option
-from nbhttp._json import dumps
 from nbhttp.config import ClientConfig, Limits, resolve_timeout
 from nbhttp.errors import ConfigError, ProtocolError
-from nbhttp.redaction import MASK, is_credential_name, redact_repr
+from nbhttp.redaction import redact_repr
 from nbhttp.types import UNSET, Unset
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Body", "Defaults", "Prepared", "build", "build_item", "bulk_items", "make_auth"]
+__all__ = ["Defaults", "Prepared", "build", "build_item", "bulk_items"]
 
-RawHeaders = list[tuple[bytes, bytes]]
-_MULTIPART = "data beside files"
-Body = bytes | Iterable[bytes] | AsyncIterable[bytes]
-
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
-_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
-_BAD_COOKIE_NAME = re.compile(r"[\x00-\x20\x7f=;,]")
-_LEAST_COOKIE_SECRET = 12  # "en" or "dark" is no secret, and would mask ordinary words
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _MOST_SHARED_FIELDS = 1024  # hosts: a crawl must not grow the table for ever
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
@@ -157,7 +155,7 @@ class Prepared:
         headers = list(request.headers.raw)
         check_headers(headers)
         check_framing(headers, body)
-        _remember_credentials(headers)
+        remember_credentials(headers)
         return replace(self, method=request.method, url=url, headers=headers, body=body)
 
 
@@ -213,7 +211,7 @@ class Defaults:
             ]
         )
         self.headers.update(httpx.Headers(raw_headers(config.headers)))
-        self.params = httpx.QueryParams(_revealed_params(config.params))
+        self.params = httpx.QueryParams(revealed_params(config.params))
         self.jar = make_jar()
         self.cookies: dict[str, str] = {}
         self.add_cookies(cookies)
@@ -223,7 +221,7 @@ class Defaults:
 
     def add_cookies(self, cookies: Any) -> None:
         """Take cookies given by the user: with a domain into the jar, without one apart."""
-        self.cookies.update(_split_cookies(cookies, self.jar))
+        self.cookies.update(split_cookies(cookies, self.jar))
 
     def with_fresh_jar(self) -> "Defaults":
         """Return the same defaults with an empty cookie jar."""
@@ -256,7 +254,7 @@ class Defaults:
         fields = self._shared_fields.get(kind)
         if fields is None:
             framing = [(b"Content-Length", b"0")] if has_length else []
-            fields = _merge(base, [], framing, parsed)
+            fields = merge_fields(base, [], framing, parsed)
             if len(self._shared_fields) < _MOST_SHARED_FIELDS:
                 self._shared_fields[kind] = fields
         return fields
@@ -277,8 +275,10 @@ def build(defaults: Defaults, method: str, url: Any, options: Mapping[str, Any])
     if unknown:
         raise unknown_option(unknown, _OPTIONS, "request")
     parsed = _with_params(defaults, parsed, options.get("params"))
-    framing, body = _encode_body(options, method)
-    headers = _merge(defaults.raw_headers(), raw_headers(options.get("headers")), framing, parsed)
+    framing, body = encode_body(options, method)
+    headers = merge_fields(
+        defaults.raw_headers(), raw_headers(options.get("headers")), framing, parsed
+    )
     check_framing(headers, body)
     cookies, jar = _own_cookies(defaults, options.get("cookies"))
     config = defaults.config
@@ -293,7 +293,7 @@ def build(defaults: Defaults, method: str, url: Any, options: Mapping[str, Any])
         max_body=_max_body(options.get("max_body", UNSET), config),
         cookies=cookies,
         jar=jar,
-        body_start=_position(body),
+        body_start=position_of(body),
         extensions=_checked_extensions(options.get("extensions")),
         on_upload=_on_upload(options.get("on_upload_progress")),
         progress=options.get("progress") or False,
@@ -400,72 +400,8 @@ def _with_params(defaults: Defaults, parsed: ParsedUrl, params: Any) -> ParsedUr
     if params is not None:
         import httpx
 
-        merged = merged.merge(httpx.QueryParams(_revealed_params(params)))
+        merged = merged.merge(httpx.QueryParams(revealed_params(params)))
     return urls.merge_params(parsed, merged)
-
-
-def _revealed_params(params: Any, option: str = "params") -> Any:
-    if isinstance(params, str):
-        return params.removeprefix("?")  # it begins the query and is none of it
-    if params is None or isinstance(params, bytes):
-        return params
-    if isinstance(params, Mapping):
-        return {
-            key: [_value(option, key, v) for v in value]
-            if isinstance(value, list | tuple)
-            else _value(option, key, value)
-            for key, value in params.items()
-        }
-    if isinstance(params, Sequence):
-        pairs = (_pair(option, pair) for pair in params)
-        return [(key, _value(option, key, value)) for key, value in pairs]
-    if hasattr(params, "multi_items"):
-        return params
-    hint = f"; write {option}=….to_dict()" if hasattr(params, "to_dict") else ""
-    raise TypeError(f"{option} takes a mapping, pairs or text, not {type(params).__name__}{hint}")
-
-
-def _value(option: str, key: Any, value: Any) -> Any:
-    """Return one value of a query or form, which is sent as `str()` has it."""
-    if isinstance(value, enum.Enum):
-        value = value.value
-    if isinstance(value, bytes):
-        return _decoded(option, key, value)
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        # A dict, a set, a column of a table: their `str()` is nothing that a server expects.
-        raise TypeError(
-            f"{option} takes text, a number or a list of them for {key!r}, "
-            f"not {type(value).__name__}"
-        )
-    return _revealed(value)
-
-
-def _decoded(option: str, key: Any, value: bytes) -> str | bytes:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        if option == _MULTIPART:
-            return value
-        raise TypeError(
-            f"{option} takes text for {key!r}, not bytes that are no UTF-8; "
-            "send them with content= or files="
-        ) from None
-
-
-def _revealed(value: Any) -> Any:
-    """The value of a `Secret`, else the value itself.
-
-    Raises:
-        ConfigError: Text holds a mask: a `Secret` was formatted into it, which never shows it.
-    """
-    if isinstance(value, str):
-        if MASK in value:
-            raise ConfigError(
-                f"{value!r} holds a mask where a secret was meant: formatting a Secret never "
-                "shows it; write 'Bearer ' + secret, or give nbhttp.bearer(secret) as auth"
-            )
-        return value
-    return value.reveal() if hasattr(value, "reveal") else value
 
 
 def _limits(timeout: Any, config: ClientConfig) -> Limits:
@@ -496,126 +432,6 @@ def _follow_redirects(value: Any, config: ClientConfig) -> bool:
     return check_switch("follow_redirects", value)
 
 
-# Header fields
-
-
-def raw_headers(headers: Any) -> RawHeaders:
-    """Turn what a user gives as headers into bytes; a `Secret` gives its value.
-
-    Raises:
-        TypeError: A name or value is neither text, bytes nor a `Secret`.
-        ConfigError: A name or value cannot be sent (CR, LF, NUL, not a token).
-    """
-    if not headers:
-        return []
-    if hasattr(headers, "raw"):
-        raw = list(headers.raw)
-    else:
-        if isinstance(headers, str | bytes) or not isinstance(headers, Iterable):
-            raise TypeError(f"headers takes a mapping or pairs, not {type(headers).__name__}")
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        raw = [_field(*_pair("headers", pair)) for pair in pairs]
-    check_headers(raw)
-    _remember_credentials(raw)
-    return raw
-
-
-def check_headers(headers: RawHeaders) -> None:
-    """Refuse what would break the framing of a request (RFC 9110 sections 5.1 and 5.5)."""
-    for name, value in headers:
-        if not _TOKEN.fullmatch(name):
-            raise ConfigError(f"{name.decode('utf-8', 'replace')!r} is not a header name")
-        bad = _BAD_VALUE.search(value)
-        if bad is not None:
-            raise ConfigError(
-                f"the value of header {name.decode('ascii')!r} holds the control character "
-                f"{bad[0].decode('latin-1')!r}; a header is one line"
-            )
-
-
-def is_chunked(headers: RawHeaders) -> bool:
-    """Whether the fields say that the body is chunked."""
-    for name, _ in headers:  # noqa: SIM110 - a generator takes three times as long
-        if len(name) == 17 and name.lower() == b"transfer-encoding":
-            return True
-    return False
-
-
-def check_framing(headers: RawHeaders, body: Body) -> None:
-    """Refuse framing fields that the user set and that do not fit the body.
-
-    A server would read the difference as another request (RFC 9112 section 11.2).
-
-    Raises:
-        ConfigError: Content-Length is wrong, or stands beside Transfer-Encoding.
-    """
-    lengths = [value for name, value in headers if name.lower() == b"content-length"]
-    codings = [value for name, value in headers if name.lower() == b"transfer-encoding"]
-    if not lengths and not codings:
-        return
-    if codings and (lengths or codings[1:] or codings[0].lower() != b"chunked"):
-        raise ConfigError(
-            "Transfer-Encoding can only be 'chunked', without a Content-Length; "
-            "leave both out: they are set as the body needs them"
-        )
-    if lengths[1:] or (lengths and not lengths[0].isdigit()):
-        raise ConfigError("Content-Length takes one number of bytes; leave it out: it is set")
-    if lengths and isinstance(body, bytes) and int(lengths[0]) != len(body):
-        raise ConfigError(
-            f"Content-Length is {int(lengths[0]):,} but the body has {len(body):,} bytes; "
-            "leave it out: it is set as the body needs it"
-        )
-
-
-def _pair(option: str, pair: Any) -> tuple[Any, Any]:
-    """Return the two items of a pair."""
-    if isinstance(pair, str | bytes) or not isinstance(pair, Sequence) or len(pair) != 2:
-        raise TypeError(f"{option} takes a mapping or (name, value) pairs, not {redact_repr(pair)}")
-    return pair[0], pair[1]
-
-
-def _field(name: Any, value: Any) -> tuple[bytes, bytes]:
-    value = _revealed(value)
-    if not isinstance(name, str | bytes) or not isinstance(value, str | bytes):
-        raise TypeError(
-            f"header {name!r} takes str, bytes or a Secret as its value, not {type(value).__name__}"
-        )
-    key = name.encode("utf-8") if isinstance(name, str) else name
-    text = value.encode("utf-8") if isinstance(value, str) else value
-    return key, text.strip(b" \t")
-
-
-def _remember_credentials(headers: RawHeaders) -> None:
-    """Have the values of fields with a credential's name masked in texts."""
-    for name, raw in headers:
-        if not is_credential_name(name.decode("ascii")):
-            continue
-        value = raw.decode("utf-8", "replace")
-        remember(value)
-        if name.lower() in {b"authorization", b"proxy-authorization"}:
-            remember(value.partition(" ")[2])  # without the scheme
-            remember(value.rpartition(" ")[2])  # the last of several parameters
-
-
-def _merge(base: RawHeaders, own: RawHeaders, framing: RawHeaders, parsed: ParsedUrl) -> RawHeaders:
-    """Put Host first, then the client's fields, the call's in their place, and the framing."""
-    names = {name.lower() for name, _ in own}
-    merged = [field for field in base if field[0].lower() not in names] if own else list(base)
-    merged += own
-    present = {name.lower() for name, _ in merged}
-    is_framed = bool(present & {b"content-length", b"transfer-encoding"})
-    for field in framing:
-        key = field[0].lower()
-        if key in {b"content-length", b"transfer-encoding"}:
-            if not is_framed:
-                merged.append(field)
-        elif key not in present:
-            merged.append(field)
-    if b"host" not in present:
-        merged.insert(0, (b"Host", parsed.host_field))
-    return merged
-
-
 # Cookies and authentication
 
 
@@ -626,52 +442,12 @@ def _own_cookies(
     of_client = defaults.cookies
     added = without_domain(defaults.jar)
     if added:
-        of_client = of_client | {name: _cookie_value(name, value) for name, value in added.items()}
+        of_client = of_client | {name: cookie_value(name, value) for name, value in added.items()}
     if cookies is None:
         return tuple(of_client.items()) if of_client else (), None
     jar = make_jar()
-    merged = of_client | _split_cookies(cookies, jar)
+    merged = of_client | split_cookies(cookies, jar)
     return tuple(merged.items()), jar if len(jar) else None
-
-
-def _split_cookies(cookies: Any, jar: "httpx.Cookies") -> dict[str, str]:
-    """Put the user's cookies that have a domain into `jar`, and return the others."""
-    if cookies is None:
-        return {}
-    source = getattr(cookies, "jar", cookies)
-    without_domain: dict[str, str] = {}
-    if hasattr(source, "set_cookie"):
-        for cookie in source:
-            if cookie.domain:
-                jar.jar.set_cookie(copy.copy(cookie))
-            else:
-                without_domain[cookie.name] = _cookie_value(cookie.name, cookie.value or "")
-        return without_domain
-    if isinstance(cookies, str | bytes) or not isinstance(cookies, Iterable):
-        raise TypeError(
-            "cookies takes a mapping, pairs or a cookie jar, "
-            f"not {type(cookies).__name__}; a whole field is headers={{'Cookie': …}}"
-        )
-    for name, value in cookies.items() if isinstance(cookies, Mapping) else cookies:
-        without_domain[name] = _cookie_value(name, value)
-    return without_domain
-
-
-def _cookie_value(name: Any, value: Any) -> str:
-    """Check a cookie that the user gave, and have its value masked in texts."""
-    value = _revealed(value)
-    if not isinstance(name, str) or not isinstance(value, str):
-        raise TypeError(f"cookie {name!r} takes a str or a Secret, not {type(value).__name__}")
-    if not name or _BAD_COOKIE_NAME.search(name):
-        raise ConfigError(f"{name!r} is not a cookie name")
-    if ";" in value:
-        raise ConfigError(
-            f"the value of cookie {name!r} holds a ';', which would begin another cookie"
-        )
-    check_headers([(b"Cookie", f"{name}={value}".encode())])
-    if is_credential_name(name) or len(value) >= _LEAST_COOKIE_SECRET:
-        remember(value)
-    return value
 
 
 def _choose_auth(auth: Any, defaults: Defaults, parsed: ParsedUrl) -> "httpx.Auth | None":
@@ -681,200 +457,3 @@ def _choose_auth(auth: Any, defaults: Defaults, parsed: ParsedUrl) -> "httpx.Aut
     if defaults.auth is not None:
         return defaults.auth
     return make_auth(parsed.userinfo)
-
-
-def make_auth(auth: Any) -> "httpx.Auth | None":
-    """Turn what a user gives as `auth` into a scheme; passwords are registered as secrets.
-
-    Raises:
-        TypeError: It is no `httpx.Auth`, `(user, password)` pair, function or None.
-    """
-    if auth is None:
-        return None
-    import httpx
-
-    if isinstance(auth, httpx.Auth):
-        return auth
-    if isinstance(auth, tuple) and len(auth) == 2:
-        user, password = (_as_text(_revealed(part)) for part in auth)
-        scheme = httpx.BasicAuth(user, password)
-        remember(password, owner=scheme)
-        return scheme
-    if callable(auth):
-        return _FunctionAuth.make(auth)
-    is_token = isinstance(auth, str) or hasattr(auth, "reveal")
-    hint = "; for a token write auth=nbhttp.bearer(token)" if is_token else ""
-    raise TypeError(
-        "auth takes (user, password), an httpx.Auth, a function or None, "
-        f"not {type(auth).__name__}{hint}"
-    )
-
-
-class _FunctionAuth:
-    """A plain function of the request as an auth scheme."""
-
-    @staticmethod
-    def make(function: Any) -> "httpx.Auth":
-        import httpx
-
-        class FunctionAuth(httpx.Auth):
-            def auth_flow(self, request: httpx.Request) -> Any:
-                signed = function(request)
-                if not isinstance(signed, httpx.Request):
-                    raise TypeError(
-                        "an auth function returns the request that it was given, "
-                        f"not {type(signed).__name__}"
-                    )
-                yield signed
-
-        return FunctionAuth()
-
-
-def _as_text(value: Any) -> str:
-    if not isinstance(value, str | bytes):
-        raise TypeError(f"auth takes text as user and password, not {type(value).__name__}")
-    return value.decode("utf-8") if isinstance(value, bytes) else value
-
-
-# The body
-
-
-def _encode_body(options: Mapping[str, Any], method: str) -> tuple[RawHeaders, Body]:
-    """Return the fields that describe the body, and the body."""
-    content, data = options.get("content"), options.get("data")
-    files, json = options.get("files"), options.get("json")
-    given = [name for name in ("content", "data", "files", "json") if options.get(name) is not None]
-    if len(given) > 1 and set(given) != {"data", "files"}:
-        raise ConfigError(f"a request has one body: {' and '.join(given)} were given")
-    if isinstance(data, str | bytes):  # the habit from requests
-        content, data = data, None
-    if json is not None:
-        body = dumps(json)
-        return _framed(body, b"application/json"), body
-    if isinstance(content, str):
-        # As bytes, no Content-Type: often it is JSON, and servers refuse that as text/plain.
-        body = content.encode("utf-8")
-        return _framed(body), body
-    if isinstance(content, bytes | bytearray | memoryview):
-        body = bytes(content)
-        return _framed(body), body
-    if content is not None:
-        return _stream_framing(content), content
-    if data is not None or files is not None:
-        return _encode_form(data, files, _boundary_source(options))
-    return ([(b"Content-Length", b"0")] if method in {"POST", "PUT", "PATCH"} else []), b""
-
-
-def _framed(body: bytes, content_type: bytes | None = None) -> RawHeaders:
-    fields = [(b"Content-Length", str(len(body)).encode("ascii"))]
-    if content_type is not None:
-        fields.append((b"Content-Type", content_type))
-    return fields
-
-
-def _stream_framing(content: Any) -> RawHeaders:
-    """Content-Length where a file tells its size, else chunked."""
-    if isinstance(content, TextIOBase):
-        raise TypeError("content takes a binary file: open it with mode 'rb'")
-    if isinstance(content, Mapping) or not isinstance(content, Iterable | AsyncIterable):
-        raise TypeError(
-            "content takes str, bytes, a binary file or an iterable of bytes, "
-            f"not {type(content).__name__}; for a form use data=, for JSON json="
-        )
-    size = _remaining_bytes(content)
-    if size is None:
-        return [(b"Transfer-Encoding", b"chunked")]
-    return [(b"Content-Length", str(size).encode("ascii"))]
-
-
-def _remaining_bytes(content: Any) -> int | None:
-    """Bytes from where a file stands to its end; None for what is no seekable file."""
-    if not (hasattr(content, "read") and hasattr(content, "seek") and hasattr(content, "tell")):
-        return None
-    try:
-        here: int = content.tell()
-        end: int = content.seek(0, 2)
-        content.seek(here)
-    except (OSError, ValueError):
-        return None
-    return end - here
-
-
-def _position(body: Any) -> int:
-    """Return where an open file stands; 0 for all else."""
-    if isinstance(body, bytes) or not (hasattr(body, "seek") and hasattr(body, "tell")):
-        return 0
-    try:
-        position: int = body.tell()
-    except (OSError, ValueError):
-        return 0
-    return position
-
-
-def _encode_form(data: Any, files: Any, boundary: dict[str, str]) -> tuple[RawHeaders, Body]:
-    """Form fields and files, encoded by httpx."""
-    import httpx
-
-    if data is not None and not isinstance(data, Mapping):
-        raise TypeError(
-            "data takes a mapping (with lists for what repeats), str or bytes, "
-            f"not {type(data).__name__}"
-        )
-    if files is not None:
-        _remember_fields(data)
-    try:
-        request = httpx.Request(
-            "POST",
-            "http://body",
-            data=_revealed_params(data, "data" if files is None else _MULTIPART),
-            files=_checked_files(files),
-            headers=boundary,
-        )
-    except (TypeError, ValueError, AttributeError) as exc:
-        raise TypeError(f"cannot encode the form: {exc}") from exc
-    fields = [
-        (name, value)
-        for name, value in request.headers.raw
-        if name.lower() in {b"content-type", b"content-length", b"transfer-encoding"}
-    ]
-    if isinstance(request.stream, httpx.ByteStream):
-        return fields, request.read()
-    return fields, cast("Body", request.stream)  # iterable both ways
-
-
-def _remember_fields(data: Any) -> None:
-    """Have the credentials of a multipart form masked: its body is not kept to look them up."""
-    for name, given in (data or {}).items():
-        value = _revealed(given)
-        if isinstance(name, str) and isinstance(value, str) and is_credential_name(name):
-            remember(value)
-
-
-def _checked_files(files: Any) -> Any:
-    """Refuse what httpx would only trip over while it sends."""
-    if files is None:
-        return None
-    if not isinstance(files, Mapping | Sequence) or isinstance(files, str | bytes):
-        raise TypeError(f"files takes a mapping or pairs, not {type(files).__name__}")
-    for name, value in files.items() if isinstance(files, Mapping) else files:
-        content = value[1] if isinstance(value, tuple) else value
-        if isinstance(content, TextIOBase):
-            raise TypeError(f"files: {name!r} is a text file: open it with mode 'rb'")
-        if not isinstance(content, str | bytes) and not hasattr(content, "read"):
-            raise TypeError(
-                f"files: {name!r} takes bytes, text or a file that is opened with mode 'rb', "
-                f"not {type(content).__name__}"
-            )
-        if isinstance(value, tuple) and len(value) > 2 and value[2] is not None:
-            check_headers([_field("Content-Type", value[2])])
-        if isinstance(value, tuple) and len(value) > 3:
-            check_headers([_field(*field) for field in value[3].items()])
-    return files
-
-
-def _boundary_source(options: Mapping[str, Any]) -> dict[str, str]:
-    """A multipart boundary that the user chose in Content-Type."""
-    for name, value in raw_headers(options.get("headers")):
-        if name.lower() == b"content-type" and b"boundary=" in value:
-            return {"Content-Type": value.decode("latin-1")}
-    return {}

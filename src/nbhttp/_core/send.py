@@ -12,11 +12,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from nbhttp._core import cookies, events
+from nbhttp._core.bodies import Body
 from nbhttp._core.callers import AuthFlow, Caller
 from nbhttp._core.engines import Purpose
+from nbhttp._core.fields import is_chunked
 from nbhttp._core.live import Live
 from nbhttp._core.redirects import next_request
-from nbhttp._core.request import Body, Prepared, is_chunked
+from nbhttp._core.request import Prepared
 from nbhttp._core.translate import is_of_rest, time_limit_error
 from nbhttp._core.uploading import UploadReport, UploadWatcher, body_size
 from nbhttp._engines.base import EngineRequest, Head, Phases, RawHeaders
