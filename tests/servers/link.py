@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 
 _PIECE_BYTES = 64 * 1024
+_CREDIT_S = 0.2
+"""Idle time that is made up for: that its threads wait for the CPU makes a link no slower."""
 
 
 class Link:
@@ -15,12 +17,14 @@ class Link:
 
     def __init__(self, port: int, bytes_per_s: float) -> None:
         self.open = self.most = 0
-        counting, sending = threading.Lock(), threading.Lock()
+        self._bytes_per_s = bytes_per_s
+        self._free_at = 0.0
+        self._lock = threading.Lock()
         link = self
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                with counting:
+                with link._lock:
                     link.open += 1
                     link.most = max(link.most, link.open)
                 with (
@@ -30,15 +34,21 @@ class Link:
                     upward = threading.Thread(target=_pump, args=(self.request, server))
                     upward.start()
                     while piece := server.recv(_PIECE_BYTES):
-                        with sending:
-                            time.sleep(len(piece) / bytes_per_s)
+                        time.sleep(link._seconds_until_sent(len(piece)))
                         self.request.sendall(piece)
-                with counting:
+                with link._lock:
                     link.open -= 1
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def _seconds_until_sent(self, size: int) -> float:
+        """Take the line's next free moment for `size` bytes; how long it takes until then."""
+        with self._lock:
+            now = time.monotonic()
+            self._free_at = max(self._free_at, now - _CREDIT_S) + size / self._bytes_per_s
+            return max(0.0, self._free_at - now)
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Link"]:

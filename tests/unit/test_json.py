@@ -338,7 +338,7 @@ def test_what_is_not_json_is_named_with_its_place(value: Any, message: str) -> N
         (pd.Series([1]), ".to_list(), or .to_dict()"),
         (pd.NA, "None"),
         (pd.NaT, "None"),
-        (np.datetime64("NaT"), "None where there is no time"),
+        (np.datetime64("NaT", "s"), "None where there is no time"),
         (Secret("not-a-real-token"), ".reveal(), which stays hidden in what is shown"),
     ],
 )
