@@ -243,6 +243,44 @@ def test_a_part_of_another_file_is_not_gone_on_with(
     assert (tmp_path / "f").read_bytes() == B
 
 
+@pytest.mark.parametrize("version", [(), (OLD,), ('ETag: W/"1"',)])
+@pytest.mark.parametrize("segments", [1, 4])
+def test_a_part_without_its_version_is_not_joined(
+    client: HttpClient,
+    server: ScriptedServer,
+    tmp_path: Path,
+    version: tuple[str, ...],
+    segments: int,
+):
+    """The server ignores If-Range, and the file is another one of the same size meanwhile."""
+    url = server.play(serving(A, 'ETag: "1"', cut=1_200_000))
+    client.download_file(url, tmp_path / "f", max_attempts=1, progress=False)
+    assert "f.part" in names(tmp_path)
+
+    def script(request: str) -> Sequence[Any]:
+        fields = ('ETag: "2"',) if first_byte(request) is None else version
+        return serving(B, *fields)(request)
+
+    server.play(script)
+    result = client.download_file(url, tmp_path / "f", segments=segments, progress=False)
+    assert result.success, result.error
+    assert (tmp_path / "f").read_bytes() == B
+    assert (result.resumed_from, result.received) == (0, SIZE)
+    (restart,) = result.restarts
+    assert "version" in restart or "changed upstream" in restart
+
+
+def test_a_server_that_contradicts_itself_is_asked_for_no_parts(
+    client: HttpClient, fault: FaultServer, tmp_path: Path
+):
+    """Its parts state another size than its whole file: in the end one connection brings that."""
+    url = f"{fault.url}/file/a/{8 * SIZE}?badrange=total"
+    result = client.download_file(url, tmp_path / "f", segments=8, progress=False)
+    assert result.success, result.error
+    assert hashlib.sha256((tmp_path / "f").read_bytes()).hexdigest() == fault.sha256("a", 8 * SIZE)
+    assert "the file's size changed upstream" in result.restarts
+
+
 def test_a_file_that_was_changed_here_is_not_current(
     client: HttpClient, server: ScriptedServer, tmp_path: Path
 ):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbhttp._core.events import BatchProgress, DownloadFinished, UploadProgress
+from nbhttp.downloads import DownloadResult
 from nbhttp.progress.summary import (
     Meter,
     batch_outcome,
@@ -38,6 +39,10 @@ def download(**changes: object) -> DownloadFinished:
         ({}, "1.2 GB in 38 s, complete"),
         ({"total": None}, "1.2 GB in 38 s, complete"),
         ({"resumed_from": 412 * MB}, "1.2 GB in 38 s, complete (412 MB were there already)"),
+        (
+            {"result": DownloadResult(url="", restarts=["first", "the file changed upstream"])},
+            "1.2 GB in 38 s, complete (started over: the file changed upstream)",
+        ),
         ({"skipped": True, "elapsed": 0.1}, "1.2 GB, already there"),
         ({"total": 0, "received": 0, "elapsed": 0.01}, "0 bytes in 0.1 s, complete"),
     ],

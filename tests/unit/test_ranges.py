@@ -1,6 +1,7 @@
 """Content-Range and what is there of a file."""
 
 import json
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ CASES = json.loads(
     (Path(__file__).parent.parent / "corpora/download_resume/content_range.json").read_text("utf-8")
 )
 SIZE = 200
+DAY = "Wed, 21 Oct 2015 07:28:00 GMT"
 V1, V2 = Validators('"1"'), Validators('"2"')
 
 
@@ -30,7 +32,7 @@ def test_content_range_of_other_clients(case: dict):
     """A part that does not begin where it was asked for, or does not say so, starts over."""
     start, expected = case["resumed_from"], case["expected_total_or_next"]
     fields = {} if case["header"] is None else {"content_range": case["header"]}
-    ruling = rule(facts(206, **fields), (start, None), V1, None)
+    ruling = rule(facts(206, etag='"1"', **fields), (start, None), V1, None)
     if expected == "error":
         assert ruling.verdict is Verdict.START_OVER
     elif isinstance(expected, int) and case["header"].endswith(f"/{expected}"):
@@ -119,13 +121,40 @@ def test_the_right_part_is_taken():
 def test_a_wrong_part_starts_over(fields: dict):
     """206 with another range, version, size or coding is never joined to what is there."""
     known_total = SIZE if not fields.get("content_range", "").endswith("*") else None
-    verdict = rule(facts(206, **fields), (100, None), V1, known_total).verdict
+    answer = facts(206, **{"etag": '"1"', **fields})
+    verdict = rule(answer, (100, None), V1, known_total).verdict
     assert verdict in {Verdict.START_OVER, Verdict.CHANGED}
+
+
+@pytest.mark.parametrize(
+    ("known", "stated", "verdict"),
+    [
+        (V1, {}, Verdict.START_OVER),
+        (V1, {"last_modified": DAY}, Verdict.START_OVER),
+        (Validators(None, DAY), {}, Verdict.START_OVER),
+        (Validators(None, DAY), {"etag": '"1"'}, Verdict.START_OVER),
+        (V1, {"etag": 'W/"1"'}, Verdict.CHANGED),
+        (Validators(None, DAY), {"last_modified": DAY}, Verdict.PART),
+        (V1, {"etag": '"1"', "last_modified": DAY}, Verdict.PART),
+    ],
+)
+def test_a_part_says_of_which_version_it_is(known: Validators, stated: dict, verdict: Verdict):
+    """A server that ignores If-Range sends a part of what it has now."""
+    answer = facts(206, content_range="bytes 100-199/200", **stated)
+    assert rule(answer, (100, None), known, SIZE).verdict is verdict
+
+
+def test_a_date_of_just_now_is_no_version():
+    """The file may change again within the second; an answer without a date came now."""
+    now = formatdate(usegmt=True)
+    assert facts(200, last_modified=now).validators.last_modified is None
+    assert facts(200, last_modified=DAY).validators.last_modified == DAY
+    assert facts(200, last_modified=DAY, date=DAY).validators.last_modified is None
 
 
 def test_a_part_beyond_what_was_asked_for_starts_over():
     """A segment must not run into the next one."""
-    answer = facts(206, content_range="bytes 100-160/200")
+    answer = facts(206, content_range="bytes 100-160/200", etag='"1"')
     assert rule(answer, (100, 150), V1, SIZE).verdict is Verdict.START_OVER
 
 

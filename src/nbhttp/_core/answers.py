@@ -103,16 +103,15 @@ def _settled_date(headers: Mapping[str, str]) -> str | None:
     """Return Last-Modified when it can tell versions apart.
 
     The file may change twice within a second: a date less than a second before the answer's own
-    is no strong validator (RFC 9110 section 8.8.2.2).
+    is no strong validator (RFC 9110 section 8.8.2.2). An answer without a date came now (section
+    6.6.1).
     """
     value = headers.get("last-modified")
     modified = http_date(value)
-    now = http_date(headers.get("date"))
     if modified is None:
         return None
-    if now is not None and now - modified < timedelta(seconds=1):
-        return None
-    return value
+    now = http_date(headers.get("date")) or datetime.now(UTC)
+    return None if now - modified < timedelta(seconds=1) else value
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -216,6 +215,8 @@ def _part(
     start, stop = asked
     if known is not None and known.contradicts(facts.validators):
         return Ruling(Verdict.CHANGED, "the file changed upstream")
+    if known is not None and not known.are_proven_by(facts.validators):
+        return Ruling(Verdict.START_OVER, "the server sent a part without saying of which version")
     if found is None or found.start is None or found.stop is None:
         return Ruling(Verdict.START_OVER, "the server sent a part without saying which")
     if facts.headers.get("content-type", "").lower().startswith("multipart/byteranges"):
@@ -245,7 +246,7 @@ def _unsatisfied(
     total: int | None,
 ) -> Ruling:
     found = facts.content_range
-    is_other = known is not None and known.contradicts(facts.validators)
-    if found is not None and not is_other and found.total == asked[0] and total in {None, asked[0]}:
+    is_same = known is None or known.are_proven_by(facts.validators)
+    if found is not None and is_same and found.total == asked[0] and total in {None, asked[0]}:
         return Ruling(Verdict.COMPLETE, "", asked[0], asked[0])
     return Ruling(Verdict.START_OVER, "the server has no such range")

@@ -250,7 +250,8 @@ class _Download:
         is_last = failures >= self._job.manner.max_attempts
         if isinstance(exc, StartOverError):
             await self._receiver.drop()
-            self._receiver.may_resume = exc.may_resume
+            # Who contradicts himself twice, as two servers behind one name do, serves no parts.
+            self._receiver.may_resume = exc.may_resume and not self._tally.restarts
             self._note_restart(str(exc))
             if is_last:
                 raise ChangedError(

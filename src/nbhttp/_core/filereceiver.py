@@ -138,6 +138,7 @@ class FileReceiver:
         if self._part is not None:
             self._part.discard()
         self._sidecar = self._streams = None
+        self._tally.resumed_from = 0
         self._is_mixed = False
         self._coded = 0
 

@@ -34,6 +34,16 @@ class Validators:
             return self.etag
         return self.last_modified if self.etag is None else None
 
+    def are_proven_by(self, other: "Validators") -> bool:
+        """Whether `other` states the very version that If-Range asked for.
+
+        An answer to If-Range must repeat the ETag (RFC 9110 section 15.3.7). It may leave out
+        Last-Modified, which no known server does; one that ignores If-Range looks just like that.
+        """
+        if self.is_strong:
+            return self.etag == other.etag
+        return self.last_modified is not None and self.last_modified == other.last_modified
+
     def contradicts(self, other: "Validators") -> bool:
         """Whether both are of different versions, as far as both say."""
         if self.etag is not None and other.etag is not None:

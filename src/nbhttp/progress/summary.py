@@ -152,10 +152,10 @@ def _complete(event: DownloadFinished) -> str:
     checked = ", verified" if getattr(event.result, "verified", False) else ""
     if event.skipped:
         return f"{size}, already there{checked}"
-    before = (
-        f" ({size_text(event.resumed_from)} were there already)" if event.resumed_from > 0 else ""
-    )
-    return f"{size} in {time_text(event.elapsed)}, complete{checked}{before}"
+    before = [f"started over: {_error(why)}" for why in getattr(event.result, "restarts", ())[-1:]]
+    before += [f"{size_text(event.resumed_from)} were there already"] if event.resumed_from else []
+    aside = f" ({'; '.join(before)})" if before else ""
+    return f"{size} in {time_text(event.elapsed)}, complete{checked}{aside}"
 
 
 def _error(error: str | None, most: int = _MOST_ERROR) -> str:
