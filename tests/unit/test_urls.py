@@ -141,3 +141,39 @@ def test_a_port_is_written_in_digits(port: str) -> None:
         with pytest.raises(ConfigError):
             urls.parse(url)
     assert urls.parse("http://h:/").origin.port == 80
+
+
+@pytest.mark.parametrize("character", " %<>[\\]^|\x7f\t")
+def test_a_host_with_a_forbidden_character_is_refused(character: str) -> None:
+    """WHATWG URL section 3.5; it is named. Others (`#/?@`) end the host, or what is before it."""
+    for url in (f"http://a{character}b", f"https://u:p@a{character}b:8443/x"):
+        with pytest.raises(ConfigError) as caught:
+            urls.parse(url)
+        assert f"its host holds the character {character!r}; check" in str(caught.value)
+
+
+def test_encoding_a_forbidden_character_makes_no_host() -> None:
+    """Neither is it allowed in the zone of an IPv6 address; elsewhere in a URL it is."""
+    for url in ("http://a%7Cb/", "http://[fe80::1%25a|b]/"):
+        with pytest.raises(ConfigError, match=r"its host holds the character '\|'"):
+            urls.parse(url)
+    assert urls.parse("http://u:p|w@h/a|b?c=|").origin.host == "h"
+    with pytest.raises(ConfigError, match="it holds the character ' '; percent-encode it"):
+        urls.parse("http://u:p w@h/")
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://bücher.example/", "xn--bcher-kva.example"),
+        ("http://xn--bcher-kva.example/", "xn--bcher-kva.example"),
+        ("http://a_b/", "a_b"),
+        ("http://[::1]:80/", "::1"),
+        ("http://[fe80::1%eth0]/", "fe80::1%eth0"),
+        ("http://[fe80::1%25eth0]/", "fe80::1%25eth0"),
+        ("http://[fe80::1%25br-a.1]/", "fe80::1%25br-a.1"),
+    ],
+)
+def test_hosts_beyond_plain_names(url: str, host: str) -> None:
+    """Other alphabets, underscores, and IPv6 addresses with a zone."""
+    assert urls.parse(url).origin.host == host

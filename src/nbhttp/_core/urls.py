@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from nbhttp._engines.base import Origin
 from nbhttp.errors import ConfigError
@@ -16,6 +16,7 @@ __all__ = ["ParsedUrl", "check_base", "default_port", "join", "merge_params", "p
 
 _PORTS = {"http": 80, "https": 443}
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_FORBIDDEN_IN_HOST = re.compile(r"[\x00-\x20#%/:<>?@\[\\\]^|\x7f]")  # WHATWG URL section 3.5
 _MOST_SHOWN = 120  # characters of a URL in a message
 # What httpx.URL, which takes 100 µs, leaves as it is: an authority without userinfo, and a path
 # and a query that are encoded already and have no segment that begins with a dot.
@@ -237,8 +238,12 @@ def _make(text: str) -> "httpx.URL":
 
     authority = re.split(r"[?#]", text, maxsplit=1)[0]
     bad = _FORBIDDEN.search(authority)
-    if bad is not None and (bad[0] != " " or " " in _host_part(authority)):
-        raise _refused(text, f"it holds the character {bad[0]!r}", "percent-encode it")
+    if bad is not None:
+        netloc = _netloc(authority)
+        if bad[0] in netloc.rpartition("@")[2]:
+            raise _bad_host(text, bad[0])
+        if bad[0] != " " or " " in netloc:
+            raise _refused(text, f"it holds the character {bad[0]!r}", "percent-encode it")
     try:
         url = httpx.URL(text)
         url.host  # noqa: B018 - decodes punycode, which may be none
@@ -248,12 +253,17 @@ def _make(text: str) -> "httpx.URL":
         raise _refused(text, str(exc), "check its spelling") from None
 
 
-def _host_part(authority: str) -> str:
+def _netloc(authority: str) -> str:
     return authority.partition("//")[2].partition("/")[0]
 
 
 def _check_host(text: str, host: str) -> None:
-    if ":" in host:
+    is_ipv6 = ":" in host
+    written = unquote(host)  # httpx encodes what it does not expect there
+    bad = _FORBIDDEN_IN_HOST.search(written.partition("%")[2] if is_ipv6 else written)
+    if bad is not None:
+        raise _bad_host(text, bad[0])
+    if is_ipv6:
         return
     labels = host.removesuffix(".").split(".")
     if "%" in host or len(host) > 253 or not all(0 < len(label) < 64 for label in labels):
@@ -264,6 +274,10 @@ def _check_host(text: str, host: str) -> None:
     # see two hosts (WHATWG URL, "ends in a number").
     if _NUMERIC_LABEL.search(host) and not _DOTTED_QUAD.match(host):
         raise _refused(text, f"{host!r} is not a plain IPv4 address", "write it as 192.0.2.1")
+
+
+def _bad_host(text: str, character: str) -> ConfigError:
+    return _refused(text, f"its host holds the character {character!r}", "check its spelling")
 
 
 def _refused(text: str, why: str, hint: str) -> ConfigError:
