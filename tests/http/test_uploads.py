@@ -1,13 +1,17 @@
 """The progress of a request's body, over both engines and both faces."""
 
+import contextlib
 import io
 import logging
+import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from servers import FaultServer
 
+import nbhttp
 from nbhttp import AsyncHttpClient, ConfigError, HttpClient
 from nbhttp._core.events import UploadProgress
 
@@ -146,3 +150,54 @@ def test_wrong_values_are_refused_before_anything_is_sent(fault: FaultServer) ->
         with pytest.raises(ConfigError, match="progress takes True"):
             client.post("/upload", content=b"x", progress="fancy")  # type: ignore[arg-type]
     assert fault.log(path="/upload") == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("piece_size", [1000, 100_000, 5_000_000])
+async def test_a_refusal_is_read_though_the_connection_was_reset(
+    fault: FaultServer, anyio_backend: str, piece_size: int
+) -> None:
+    """The server answers and closes; what is still sent then meets a reset."""
+    closed: list[bool] = []
+
+    async def long() -> AsyncIterator[bytes]:
+        try:
+            for _ in range(5_000_000 // piece_size):
+                yield bytes(piece_size)
+        finally:
+            closed.append(True)
+
+    async with AsyncHttpClient(fault.url, engine="httpx") as client:
+        for turn in range(1, 4):
+            result = await client.post("/upload?early=1", content=long())
+            assert result.status_code == 413, result.error
+            assert len(closed) == turn
+        assert (await client.get("/echo")).success
+
+
+def test_an_upload_that_is_given_up_ends_its_connection() -> None:
+    """Nothing keeps it open for the server."""
+    ended: list[bool] = []
+
+    def listen(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(20)
+            is_given_up.wait(20)
+            with contextlib.suppress(ConnectionResetError):
+                while connection.recv(2**20):
+                    pass
+            ended.append(True)
+
+    is_given_up = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=listen, args=(listener,))
+        thread.start()
+        with HttpClient(engine="httpx", timeout=0.2) as client:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            result = client.post(url, content=bytes(20_000_000))
+            assert isinstance(result.exception, nbhttp.TimeoutError)
+            is_given_up.set()
+            thread.join()
+    assert ended == [True]

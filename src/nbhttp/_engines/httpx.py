@@ -7,7 +7,7 @@ from a free list per origin; the client's gate stands in front.
 
 import functools
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import httpcore
@@ -141,6 +141,8 @@ class HttpxEngine:
             response = await connection.pool.handle_async_request(
                 _to_httpcore(request, _tracer(phases, request))
             )
+            if isinstance(request.body, AsyncGenerator):
+                await request.body.aclose()  # a refusal ends it early; its `finally` runs now
         except BaseException as exc:  # noqa: BLE001 - raised again, translated or as it is
             await self.drop(connection)
             self._note_running(phases, started)

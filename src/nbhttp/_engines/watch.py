@@ -5,7 +5,9 @@ that connection. Here a parser follows the framing beside it; a connection with 
 used again (RFC 9112 section 11.2, response splitting).
 """
 
+import contextlib
 import select
+import socket
 import ssl
 from collections.abc import Iterable
 from typing import Any, cast
@@ -23,6 +25,8 @@ __all__ = ["WatchingBackend"]
 _MAX_INTERIM = 100
 _READ_BYTES = 256 * 1024
 """What the transport holds at most; httpcore asks for 64 KiB, and pays for each piece."""
+_ONE_WRITE_BYTES = 64 * 1024
+"""What a socket takes at once: the refusal of a shorter body is read as any answer."""
 
 
 class _Framing:
@@ -102,6 +106,10 @@ class WatchingBackend(httpcore.AsyncNetworkBackend):
         if self._framing.interim > _MAX_INTERIM:
             raise ProtocolError(f"the server sent over {_MAX_INTERIM} interim answers")
 
+    def spoil(self) -> None:
+        """Never use the connection again."""
+        self._framing.is_tainted = True
+
     def read_size(self, asked: int) -> int:
         """Return how many bytes to read: more than asked for once a body comes; h11 takes any."""
         is_body = self._is_watching and self._phases.running == "receive"
@@ -171,22 +179,32 @@ class _WatchedStream(httpcore.AsyncNetworkStream):
         self._backend = backend
         self._is_wrapped = False
         self._is_closed = False
+        self._writes = 0  # since something was read: the head, and pieces of the body
+        self._twin: socket.socket | None = None
         self._socket = stream.get_extra_info("socket")
         self._tls = stream.get_extra_info("ssl_object")
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        max_bytes = self._backend.read_size(max_bytes)
         try:
-            if timeout is None:
-                data = await self._read(max_bytes)
-            else:
-                data = await self._stream.read(max_bytes, timeout)
-        except OSError as exc:  # an alert of TLS 1.3 comes with the first read
-            raise httpcore.ReadError(exc) from exc
+            data = await self._read(self._backend.read_size(max_bytes), timeout)
+        except httpcore.ReadError:
+            data = self._last_words()
+            if not data:
+                raise
+            self._backend.spoil()
+        self._end_upload()
         self._backend.received(data)
         return data
 
-    async def _read(self, max_bytes: int) -> bytes:
+    async def _read(self, max_bytes: int, timeout: float | None) -> bytes:
+        try:
+            if timeout is None:
+                return await self._read_unbounded(max_bytes)
+            return await self._stream.read(max_bytes, timeout)
+        except OSError as exc:  # an alert of TLS 1.3 comes with the first read
+            raise httpcore.ReadError(exc) from exc
+
+    async def _read_unbounded(self, max_bytes: int) -> bytes:
         """Read without httpcore's limit, which costs 50 µs where another one bounds the call."""
         try:
             data: bytes = await self._anyio.receive(max_bytes)
@@ -196,7 +214,36 @@ class _WatchedStream(httpcore.AsyncNetworkStream):
             raise httpcore.ReadError(exc) from exc
         return data
 
+    def _last_words(self) -> bytes:
+        """Return what arrived before the write that failed; b"" when nothing did.
+
+        A server that refuses an upload answers and closes. The transport meets the broken pipe
+        first and closes the socket; its twin has the answer still. (Under TLS it stays unread.)
+        """
+        words = bytearray()
+        with contextlib.suppress(OSError):
+            while self._twin is not None and (data := self._twin.recv(_READ_BYTES)):
+                words += data
+        return bytes(words)
+
+    def _begin_upload(self) -> None:
+        """Keep a twin of the socket for `_last_words`."""
+        if self._twin is None and self._tls is None and self._socket is not None:
+            with contextlib.suppress(OSError):
+                of = self._socket
+                self._twin = socket.fromfd(of.fileno(), of.family, of.type)
+                self._twin.setblocking(False)
+
+    def _end_upload(self) -> None:
+        self._writes = 0
+        twin, self._twin = self._twin, None
+        if twin is not None:
+            twin.close()
+
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._writes += bool(buffer)
+        if len(buffer) > _ONE_WRITE_BYTES or self._writes > 2:
+            self._begin_upload()
         try:
             if timeout is None and buffer:
                 await self._write(buffer)
@@ -212,6 +259,7 @@ class _WatchedStream(httpcore.AsyncNetworkStream):
             raise httpcore.WriteError(exc) from exc
 
     async def aclose(self) -> None:
+        self._end_upload()
         if not self._is_closed:
             self._is_closed = True
             await self._stream.aclose()
@@ -219,6 +267,7 @@ class _WatchedStream(httpcore.AsyncNetworkStream):
     def discard(self) -> None:
         """Close the transport below the layers of httpcore and anyio, which only close by await."""
         self._is_closed = True
+        self._end_upload()
         stream = self._anyio
         while hasattr(stream, "transport_stream"):  # anyio's TLS
             stream = stream.transport_stream
