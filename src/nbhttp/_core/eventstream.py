@@ -15,7 +15,7 @@ from nbhttp._core import reconnect as reconnecting
 from nbhttp._core.fields import raw_headers
 from nbhttp._core.request import Prepared
 from nbhttp._core.runtime import Sleeper, sleeper
-from nbhttp._core.stream import Stream, StreamCall, stream_request
+from nbhttp._core.stream import Iteration, Stream, StreamCall, stream_request
 from nbhttp._json import JsonError, loads
 from nbhttp.errors import (
     DecodeError,
@@ -90,6 +90,9 @@ class EventStream(Stream[ServerSentEvent]):
     def reconnects(self) -> int:
         """How often it was opened again."""
         return max(0, self._opened - 1)
+
+    def __aiter__(self) -> Iteration[ServerSentEvent]:
+        return _Events(self)
 
     async def __anext__(self) -> ServerSentEvent:
         event = await super().__anext__()
@@ -277,6 +280,15 @@ def _unexpected_type(content_type: str, status: int) -> UnexpectedContentTypeErr
 def _retry_after_s(headers: httpx.Headers) -> float:
     value = headers.get("retry-after", "")
     return float(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0.0
+
+
+class _Events(Iteration[ServerSentEvent]):
+    """One loop over the events, of which the stream notes each."""
+
+    __slots__ = ()
+
+    async def __anext__(self) -> ServerSentEvent:
+        return await self._stream.__anext__()
 
 
 def event_stream(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Never, Self, TypeVar
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from nbhttp._core.state import ClientState
     from nbhttp._engines.base import Head
 
-__all__ = ["ByteStream", "LineStream", "NdjsonStream", "Stream", "StreamCall"]
+__all__ = ["ByteStream", "Iteration", "LineStream", "NdjsonStream", "Stream", "StreamCall"]
 
 T = TypeVar("T")
 
@@ -512,8 +512,11 @@ class Iteration(Generic[T]):
     def __aiter__(self) -> Iteration[T]:
         return self
 
-    def __anext__(self) -> Coroutine[Any, Any, T]:
-        return self._stream.__anext__()
+    async def __anext__(self) -> T:
+        item = next(self._stream._ready, _END)  # noqa: SLF001 - saves a call for each item
+        if item is not _END:
+            return item  # type: ignore[return-value] # not the mark of the end
+        return await self._stream.__anext__()
 
     async def aclose(self) -> None:
         """End the loop: close the stream."""
