@@ -5,24 +5,29 @@ Only messages are made of it: a name that does not exist stays an error, which s
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING, Any, ClassVar, Never
 
 __all__ = [
     "CALLS",
     "OnlyAsync",
     "OnlySync",
+    "SaysHow",
     "advice",
-    "attribute_error",
     "missing_name",
+    "of_async_stream",
+    "of_bulk",
     "of_call",
     "of_client",
     "of_download",
+    "of_event",
     "of_file",
     "of_map",
     "of_module",
     "of_option",
     "of_result",
     "of_setting",
+    "of_stream",
+    "of_tasks",
     "unknown_option",
 ]
 
@@ -47,11 +52,23 @@ CALLS: Mapping[str, str] = {
     "download_many": 'download_many(urls, "folder/", concurrency=…)',
 }
 
+
+def _each(names: str, said: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), said)
+
+
 _JUDGE = "write `if r:`, or r.success"
 _BODY = "the whole body is here: r.content, r.text, r.json()"
 _STREAM = "to read a body while it comes: stream_request(), lines(), ndjson(), sse()"
 
+_OF_JSON = "a result is the answer, not its data: r.json()"
 of_result: Mapping[str, str] = {
+    **_each("get keys values items", _OF_JSON),
+    **_each("body data raw read aread", _BODY),
+    **_each(
+        "iter_content iter_bytes iter_text iter_lines iter_raw aiter_bytes aiter_text aiter_lines aiter_raw",
+        f"{_BODY}; {_STREAM}",
+    ),
     "ok": _JUDGE,
     "is_success": _JUDGE,
     "is_error": _JUDGE,
@@ -61,32 +78,89 @@ of_result: Mapping[str, str] = {
     "code": "it is called status_code",
     "reason": "it is called reason_phrase",
     "message": "it is called error",
-    "body": _BODY,
-    "data": _BODY,
-    "raw": _BODY,
-    "read": _BODY,
-    "aread": _BODY,
-    "iter_content": f"{_BODY}; {_STREAM}",
-    "iter_bytes": f"{_BODY}; {_STREAM}",
-    "iter_lines": f"{_BODY}; {_STREAM}",
-    "aiter_bytes": f"{_BODY}; {_STREAM}",
-    "aiter_lines": f"{_BODY}; {_STREAM}",
     "close": "there is nothing to close",
     "aclose": "there is nothing to close",
     "history": "it is called redirects",
     "apparent_encoding": "it is called encoding",
+    "getcode": "it is called status_code",
+    "geturl": "it is called url",
+    "info": "it is called headers",
+    "getheader": "write r.headers[name]",
 }
 
 _FILE = "it is a file now: d.path, d.path.read_bytes(), open(d)"
 of_file: Mapping[str, str] = {
-    "ok": "write `if d:`, or d.success",
-    "name": "it is d.path.name",
-    "filename": "it is d.path.name",
-    "status": "it is called status_code",
-    "text": _FILE,
-    "content": _FILE,
-    "json": _FILE,
-    "read": _FILE,
+    **_each(
+        "text content json body data file read readline readlines iter_content iter_bytes iter_lines",
+        _FILE,
+    ),
+    **_each("filename file_name", "it is d.path.name"),
+    **_each("filepath file_path save_path destination", "it is called path"),
+    **_each("ok is_success", "write `if d:`, or d.success"),
+    **_each("status code", "it is called status_code"),
+    "save": "it is saved: d.path",
+    "close": "there is nothing to close",
+    "hash": "it is called sha256",
+    "checksum": "it is called sha256",
+}
+
+_OPENED = "4xx and 5xx are raised as it is opened; with raise_exception=False look at stream.error"
+
+
+def _of_stream(loop: str, close: str) -> Mapping[str, str]:
+    pieces = f"write `{loop} piece in stream`; its size is chunk_size= of stream_request()"
+    raw = f"write `{loop} piece in client.stream_request(method, url, raw=True)`"
+    lines = f"write `{loop} line in client.lines(url)`"
+    events = f"write `{loop} event in client.sse(url)`"
+    whole = f"it is read while it comes: `{loop} item in stream`; get(url) reads a whole body"
+    return {
+        **_each(
+            "iter_content iter_bytes aiter_bytes iter_chunked iter_chunks iter_any stream", pieces
+        ),
+        **_each("iter_raw aiter_raw raw", raw),
+        **_each("iter_lines aiter_lines iter_text aiter_text lines readline readlines", lines),
+        **_each("iter_sse aiter_sse events", events),
+        **_each("content text json body data read aread readany", whole),
+        **_each("ok is_success success raise_for_status", _OPENED),
+        **_each("status code", "it is called status_code"),
+        **_each("close aclose release release_conn", close),
+        "num_bytes_downloaded": "it is called received",
+        "response": "status_code and headers are its own; client.stream() gives an httpx.Response",
+    }
+
+
+of_stream = _of_stream("for", "write stream.close()")
+of_async_stream = _of_stream("async for", "write await stream.aclose()")
+
+_DATA = "it is event.data, a str; sse(url, decode_json=True) decodes it"
+of_event: Mapping[str, str] = {
+    **_each("json text content body payload", _DATA),
+    **_each("type name event_type", "it is called event"),
+    **_each("last_event_id lastEventId event_id", "it is called id"),
+}
+
+of_bulk: Mapping[str, str] = {
+    "results": "it is a sequence itself: results[0], for r in results",
+    "errors": "write [r.error for r in results.failed]",
+    "exceptions": "write [r.exception for r in results.failed]",
+    "status": "write [r.status_code for r in results]",
+    **_each("failures errored", "it is called failed"),
+    **_each("successes succeeded successful", "it is called ok"),
+    **_each("paths files", "write [d.path for d in results.ok]"),
+}
+
+_ADD = "write add_task(id, func, …), and wait(id).result for what it returns"
+_MAP = "write map(func, items), or imap(func, items) for results as they come"
+_END = "write shutdown(), or leave its `with` block"
+of_tasks: Mapping[str, str] = {
+    **_each("submit create_task ensure_future start_soon spawn apply_async delay add", _ADD),
+    **_each("starmap imap_unordered map_async map_unordered as_completed", _MAP),
+    **_each("run_in_executor to_thread run_sync", "write run_in_thread(func, …)"),
+    **_each("result get get_result get_task task", "write wait(id).result"),
+    **_each("join wait_all wait_for", "write wait(id), for each id in status()"),
+    **_each("tasks get_status list_tasks", "it is status(): the tasks by id"),
+    **_each("cancel cancel_all", "write cancel_task(id)"),
+    **_each("close aclose stop terminate", _END),
 }
 
 _RETRY = (
@@ -262,6 +336,28 @@ of_call: Mapping[str, Mapping[str, str]] = {
 }
 
 
+class SaysHow:
+    """Has an attribute that does not exist say how it is written here.
+
+    A type checker knows without. What looks for protocols (copy, pickle, numpy, IPython) learns of
+    none: the error is an AttributeError, and no method is there that was not before.
+    """
+
+    __slots__ = ()
+    _habits: ClassVar[Mapping[str, str]] = {}
+
+    def _habits_of(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 - for those that look
+        """Return what is said of `name`, and of names that it may be a misspelling of."""
+        return self._habits
+
+    if not TYPE_CHECKING:  # it would make every name an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            habits = {} if name.startswith("_") else self._habits_of(name)
+            owner = f"{type(self).__name__!r} object"
+            raise _attribute_error(owner, name, habits, dir(type(self)))
+
+
 class OnlyAsync:
     """Has `with` say that this is async; a type checker knows without."""
 
@@ -336,7 +432,7 @@ def unknown_option(
     return TypeError(f"unknown {what} option {listed}; {more}")
 
 
-def attribute_error(
+def _attribute_error(
     owner: str, name: str, habits: Mapping[str, str], known: Collection[str]
 ) -> AttributeError:
     """Make the error of an attribute that does not exist.
@@ -360,4 +456,4 @@ def missing_name(name: str, known: Collection[str]) -> AttributeError:
     # `from nbhttp import config` asks for an attribute before it imports the module.
     is_module = (package / f"{name}.py").exists() or (package / name).exists()
     habits = {name: f"it is a module of its own: import nbhttp.{name}"} if is_module else of_module
-    return attribute_error("module 'nbhttp'", name, habits, () if is_module else known)
+    return _attribute_error("module 'nbhttp'", name, habits, () if is_module else known)

@@ -12,6 +12,7 @@ from collections.abc import (
     Callable,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from itertools import islice
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast, o
 import anyio
 
 from nbhttp._display import Displayed
+from nbhttp._habits import SaysHow, of_bulk
 
 if TYPE_CHECKING:
     from nbhttp._render.bundle import Shown
@@ -43,7 +45,7 @@ _BATCH_S = 0.005
 _END: Any = object()
 
 
-class BulkResult(Displayed, Sequence[R], Generic[R]):
+class BulkResult(SaysHow, Displayed, Sequence[R], Generic[R]):
     """The results of many calls, in the order of what was asked.
 
     It is a sequence: true when there is any result, however they ended. `success` judges.
@@ -59,21 +61,15 @@ class BulkResult(Displayed, Sequence[R], Generic[R]):
         self._results: tuple[R, ...] = tuple(results)
         self.elapsed = elapsed
 
-    if not TYPE_CHECKING:  # it would make every name an attribute
-
-        def __getattr__(self, name: str) -> Any:
-            """Say of what belongs to one result how all of them are asked."""
-            from nbhttp._habits import attribute_error
-
-            habits = {"results": "it is a sequence itself: results[0], for r in results"}
-            if not name.startswith("_") and self._results and hasattr(self._results[0], name):
-                each = f"[r.{name} for r in results]"
-                if name == "raise_for_status":
-                    each = "for r in results: r.raise_for_status()"
-                elif callable(getattr(self._results[0], name)):
-                    each = f"[r.{name}() for r in results.ok]"
-                habits = {name: f"each of its results has it: {each}"}
-            raise attribute_error(f"a {type(self).__name__}", name, habits, dir(type(self)))
+    def _habits_of(self, name: str) -> Mapping[str, str]:
+        if not self._results or not hasattr(self._results[0], name):
+            return of_bulk
+        each = f"[r.{name} for r in results]"
+        if name == "raise_for_status":
+            each = "for r in results: r.raise_for_status()"
+        elif callable(getattr(self._results[0], name)):
+            each = f"[r.{name}() for r in results.ok]"
+        return {name: f"each of its results has it: {each}"}
 
     @property
     def success(self) -> bool:

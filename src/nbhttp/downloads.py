@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypedDict
 
 from nbhttp._display import Displayed
+from nbhttp._habits import SaysHow, of_file
 from nbhttp.errors import NbhttpError
 from nbhttp.redaction import redact_text, redact_url
 from nbhttp.result import Attempt, Redirect
@@ -56,7 +57,7 @@ DOWNLOAD_DEFAULTS: Mapping[str, Any] = {
 }
 
 
-class DownloadResult(Displayed):
+class DownloadResult(SaysHow, Displayed):
     """The outcome of one download: a whole file under its name, or what went wrong.
 
     True in a condition when it succeeded. A file under its final name is complete and passed
@@ -212,15 +213,10 @@ class DownloadResult(Displayed):
             raise self.exception
         return self
 
-    if not TYPE_CHECKING:  # it would make every name an attribute
-
-        def __getattr__(self, name: str) -> Any:
-            """Say of a name from elsewhere how it is written here."""
-            from nbhttp import _habits
-
-            raise _habits.attribute_error(
-                "a DownloadResult", name, _habits.of_file, dir(type(self))
-            )
+    def _habits_of(self, name: str) -> Mapping[str, str]:
+        if name not in of_file and hasattr(Path, name):
+            return {name: f"it is d.path.{name}"}
+        return of_file
 
     def __fspath__(self) -> str:
         """Let `open(result)` and `pandas.read_csv(result)` take the file.

@@ -1,10 +1,11 @@
 """What a call gives back: the answer, or what went wrong, as one value."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from nbhttp._habits import SaysHow, of_result
 from nbhttp._json import JsonError, loads
 from nbhttp._marks import visible
 from nbhttp.errors import DecodeError, NbhttpError, StatusError
@@ -95,7 +96,7 @@ class RequestSent(NamedTuple):
     body: bytes | None  # None: it was streamed and is not kept
 
 
-class RequestResult:
+class RequestResult(SaysHow):
     """The outcome of one call: a response, or what went wrong.
 
     True in a condition when the call succeeded: an answer came, with a status below 400. It never
@@ -379,19 +380,13 @@ class RequestResult:
             raise
         return target
 
-    if not TYPE_CHECKING:  # it would make every name an attribute
+    def _habits_of(self, name: str) -> Mapping[str, str]:
+        import sys
 
-        def __getattr__(self, name: str) -> Any:
-            """Say of a name from requests or httpx how it is written here."""
-            import sys
-
-            from nbhttp import _habits
-
-            habits = _habits.of_result
-            httpx = sys.modules.get("httpx")
-            if name not in habits and httpx is not None and hasattr(httpx.Response, name):
-                habits = {name: f"r.response, an httpx.Response, has it: r.response.{name}"}
-            raise _habits.attribute_error("a RequestResult", name, habits, dir(type(self)))
+        httpx = sys.modules.get("httpx")
+        if name not in of_result and httpx is not None and hasattr(httpx.Response, name):
+            return {name: f"r.response, an httpx.Response, has it: r.response.{name}"}
+        return of_result
 
     # How it looks
 

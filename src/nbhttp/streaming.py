@@ -17,10 +17,12 @@ import codecs
 import contextlib
 import functools
 import reprlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from nbhttp._charset import is_charset
+from nbhttp._habits import SaysHow, of_event
 from nbhttp.errors import ConfigError, DecodeError, NbhttpError, StreamError
 from nbhttp.redaction import redact_text
 
@@ -38,7 +40,7 @@ _MOST_DIGITS = 15  # a retry of more milliseconds is 30,000 years
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ServerSentEvent:
+class ServerSentEvent(SaysHow):
     """One event of an event stream.
 
     Attributes:
@@ -48,6 +50,8 @@ class ServerSentEvent:
         id: The last event ID when it was dispatched: its own or an earlier event's; "" for none.
         retry: Milliseconds to wait before reconnecting, if sent with this event; else None.
     """
+
+    _habits: ClassVar[Mapping[str, str]] = of_event
 
     event: str = "message"
     data: Any = ""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from nbhttp._core.loopthread import LoopThread
 from nbhttp._display import Displayed
+from nbhttp._habits import SaysHow, of_tasks
 from nbhttp.tasks import AnyioTaskManager, ResultStream, StatusTable, TaskInfo
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ R = TypeVar("R")
 _END: Any = object()
 
 
-class TaskManager(Displayed):
+class TaskManager(SaysHow, Displayed):
     """Runs functions in the background from plain code; any thread may call it.
 
     ```python
@@ -56,6 +57,8 @@ class TaskManager(Displayed):
     Raises:
         ConfigError: When a limit is not a positive whole number, or the timeout not positive.
     """
+
+    _habits = of_tasks
 
     def __init__(
         self,

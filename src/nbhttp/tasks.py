@@ -21,6 +21,7 @@ import anyio
 import anyio.abc
 
 from nbhttp._display import Displayed
+from nbhttp._habits import SaysHow, of_tasks
 from nbhttp._tasks.calls import Calls, Limits
 from nbhttp._tasks.checks import is_async, require_callable, require_count, require_seconds
 from nbhttp._tasks.fanout import ResultStream, is_cancelled
@@ -67,7 +68,7 @@ class _Session:
     ended: anyio.Event = field(default_factory=anyio.Event)
 
 
-class AnyioTaskManager(Displayed, Calls):
+class AnyioTaskManager(SaysHow, Displayed, Calls):
     """Runs functions in the background, within limits, and knows how each one stands.
 
     ```python
@@ -95,6 +96,8 @@ class AnyioTaskManager(Displayed, Calls):
     Raises:
         ConfigError: When a limit is not a positive whole number, or the timeout not positive.
     """
+
+    _habits = of_tasks
 
     def __init__(
         self,

@@ -38,6 +38,9 @@ def result() -> RequestResult:
         ("is_success", "write `if r:`, or r.success"),
         ("status", "it is called status_code"),
         ("iter_lines", "to read a body while it comes: stream_request(), lines()"),
+        ("iter_text", "to read a body while it comes: stream_request(), lines()"),
+        ("get", "a result is the answer, not its data: r.json()"),
+        ("getheader", "write r.headers[name]"),
         ("cookies", "r.response.cookies"),
         ("haeders", "did you mean 'headers'?"),
     ],
@@ -284,6 +287,12 @@ def test_a_column_as_params_says_what_to_write() -> None:
     [
         ("ok", "or d.success"),
         ("filename", "it is d.path.name"),
+        ("json", "open(d)"),
+        ("save_path", "it is called path"),
+        ("checksum", "it is called sha256"),
+        ("name", "it is d.path.name"),
+        ("read_text", "it is d.path.read_text"),
+        ("exists", "it is d.path.exists"),
         ("text", "d.path.read_bytes()"),
         ("pth", "did you mean 'path'?"),
     ],
@@ -489,3 +498,116 @@ def test_help_explains_the_options(function: Any) -> None:
         or function.__module__ == "nbhttp.sync"
     ):
         assert "async iterator" not in text
+
+
+SYNC, ASYNC = "`for ", "`async for "
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("iter_content", "{loop}piece in stream`; its size is chunk_size="),
+        ("aiter_bytes", "{loop}piece in stream`"),
+        ("raw", "{loop}piece in client.stream_request(method, url, raw=True)`"),
+        ("iter_lines", "{loop}line in client.lines(url)`"),
+        ("aiter_text", "{loop}line in client.lines(url)`"),
+        ("iter_sse", "{loop}event in client.sse(url)`"),
+        ("content", "get(url) reads a whole body"),
+        ("json", "get(url) reads a whole body"),
+        ("raise_for_status", "raised as it is opened"),
+        ("status", "it is called status_code"),
+        ("recieved", "did you mean 'received'?"),
+    ],
+)
+def test_a_stream_says_how_an_attribute_is_called_here(name: str, said: str) -> None:
+    """On both faces, each with the loop that it is read by; nothing is sent for it."""
+    for client, loop in ((CLIENT, SYNC), (CLIENT.aio, ASYNC)):
+        for stream in (client.stream_request("GET", "/"), client.lines("/"), client.sse("/")):
+            with pytest.raises(AttributeError, match=re.escape(said.format(loop=loop))):
+                getattr(stream, name)
+            assert getattr(stream, name, None) is None
+            assert repr(stream).endswith("not opened yet>")
+
+
+def test_a_stream_says_how_it_is_closed() -> None:
+    """Each face has one of the two names."""
+    with pytest.raises(AttributeError, match=r"write await stream\.aclose\(\)"):
+        CLIENT.aio.lines("/").close  # type: ignore[attr-defined] # noqa: B018 - what is tested
+    with pytest.raises(AttributeError, match=r"write stream\.close\(\)"):
+        CLIENT.lines("/").aclose  # type: ignore[attr-defined] # noqa: B018 - what is tested
+
+
+def test_an_event_says_what_its_data_is() -> None:
+    """It is text unless JSON was asked for, and has the names of the standard."""
+    event = nbhttp.ServerSentEvent(data="{}")
+    for name, said in {
+        "json": "it is event.data, a str; sse(url, decode_json=True) decodes it",
+        "type": "it is called event",
+        "last_event_id": "it is called id",
+    }.items():
+        with pytest.raises(AttributeError, match=re.escape(said)):
+            getattr(event, name)
+    assert pickle.loads(pickle.dumps(event)) == copy.copy(event) == event
+
+
+def test_many_results_say_where_one_is_asked() -> None:
+    """What each result has, and what other libraries call their parts."""
+    results = nbhttp.BulkResult([nbhttp.DownloadResult(url=URL, path=Path("x"))])
+    for name, said in {
+        "status_code": "each of its results has it: [r.status_code for r in results]",
+        "raise_for_status": "for r in results: r.raise_for_status()",
+        "errors": "write [r.error for r in results.failed]",
+        "paths": "write [d.path for d in results.ok]",
+        "succeeded": "it is called ok",
+        "faild": "did you mean 'failed'?",
+    }.items():
+        with pytest.raises(AttributeError, match=re.escape(said)):
+            getattr(results, name)
+    assert list(pickle.loads(pickle.dumps(nbhttp.BulkResult([])))) == []
+
+
+@pytest.mark.parametrize("kind", [nbhttp.TaskManager, nbhttp.AnyioTaskManager])
+def test_a_task_manager_says_how_a_method_is_called_here(kind: Any) -> None:
+    """As asyncio, anyio and concurrent.futures have them."""
+    for name, said in {
+        "submit": "write add_task(id, func, …), and wait(id).result",
+        "create_task": "write add_task(id, func, …)",
+        "start_soon": "write add_task(id, func, …)",
+        "imap_unordered": "or imap(func, items)",
+        "run_in_executor": "write run_in_thread(func, …)",
+        "cancel": "write cancel_task(id)",
+        "tasks": "it is status(): the tasks by id",
+        "close": "write shutdown()",
+        "ad_task": "did you mean 'add_task'?",
+    }.items():
+        with pytest.raises(AttributeError, match=re.escape(said)):
+            getattr(kind(), name)
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        nbhttp.DownloadResult(url=URL),
+        nbhttp.BulkResult([]),
+        nbhttp.ServerSentEvent(),
+        nbhttp.TaskManager(),
+        CLIENT,
+        CLIENT.lines("/"),
+        CLIENT.aio.lines("/"),
+    ],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_what_looks_for_a_protocol_finds_none_and_no_advice(thing: Any) -> None:
+    """So numpy, pandas, IPython and copy go on as they would, and completion lists no more."""
+    for name in (
+        "__array__",
+        "__dataframe__",
+        "_repr_png_",
+        "_ipython_display_",
+        "_ipython_canary",
+    ):
+        with pytest.raises(AttributeError, match=rf"object has no attribute '{name}'$"):
+            getattr(thing, name)
+    for name in ("shape", "dtype", "columns", "content", "submit"):
+        assert not hasattr(thing, name)
+        assert name not in dir(thing)

@@ -43,7 +43,7 @@ def _where_set(client: Client, name: str) -> str:
     return f"it is given when the client is made: {type(client).__name__}({name}=…){of_call}"
 
 
-class Client:
+class Client(_habits.SaysHow):
     """The part of `AsyncHttpClient` and `HttpClient` that is the same word for word."""
 
     def __init__(
@@ -110,16 +110,8 @@ class Client:
                 )
             return object.__new__(cls)
 
-    if not TYPE_CHECKING:  # it would make every name an attribute
-
-        def __getattr__(self, name: str) -> Any:
-            """Say of a setting, or a name from requests or httpx, how it is written here."""
-            habits = _habits.of_client
-            if name in SETTING_NAMES:
-                habits = {name: _where_set(self, name)}
-            raise _habits.attribute_error(
-                f"the {type(self).__name__}", name, habits, dir(type(self))
-            )
+    def _habits_of(self, name: str) -> Mapping[str, str]:
+        return {name: _where_set(self, name)} if name in SETTING_NAMES else _habits.of_client
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse to set a setting afterwards: it would change nothing.

@@ -24,7 +24,7 @@ from nbhttp._core.request import Prepared, build
 from nbhttp._core.runtime import current_loop, time_limit
 from nbhttp._core.send import Conversation, announce
 from nbhttp._engines import decoding
-from nbhttp._habits import OnlyAsync
+from nbhttp._habits import OnlyAsync, SaysHow, of_async_stream
 from nbhttp.errors import (
     DecodeError,
     NbhttpError,
@@ -217,7 +217,7 @@ class StreamCall:
             live.close_soon(self.aclose)
 
 
-class Stream(OnlyAsync, Generic[T]):
+class Stream(OnlyAsync, SaysHow, Generic[T]):
     """An answer that is read while it comes: an async iterator, opened when it is first read.
 
     Leaving the loop (by `break`, an exception or cancellation) closes the connection. As
@@ -230,6 +230,7 @@ class Stream(OnlyAsync, Generic[T]):
             `error` and the stream is empty.
     """
 
+    _habits = of_async_stream
     _piece_size = _PIECE
     _raw = False
 

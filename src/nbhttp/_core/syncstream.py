@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from nbhttp._core.loopthread import outlet
-from nbhttp._habits import OnlySync
+from nbhttp._habits import OnlySync, SaysHow, of_stream
 
 if TYPE_CHECKING:
     import httpx
@@ -28,7 +28,7 @@ T = TypeVar("T")
 _END = object()
 
 
-class SyncStream(OnlySync, Generic[T]):
+class SyncStream(OnlySync, SaysHow, Generic[T]):
     """An answer that is read while it comes: an iterator, opened when it is first read.
 
     Leaving the loop (by `break`, an exception or an interrupt) closes the connection. As `with`,
@@ -37,6 +37,8 @@ class SyncStream(OnlySync, Generic[T]):
     Args:
         source: The stream itself; it lives on the private loop.
     """
+
+    _habits = of_stream
 
     def __init__(self, source: Stream[T]) -> None:
         self._source = source
