@@ -7,7 +7,8 @@ What it hides, in this order:
 2. *well-known shapes*: GitHub, AWS, Slack, Google, Stripe … tokens, JWTs, PEM private keys; and
    what the user's own patterns match;
 3. *userinfo* in URLs;
-4. *by name*: header fields, query and form parameters, JSON keys, ``name=value`` in prose.
+4. *by name*: header fields, query and form parameters, JSON keys, ``name=value`` in prose, pairs
+   of a name and a value, a form's inputs, options of command lines, YAML.
 
 A mask says nothing about the secret but its kind: ``‹redacted›``, or ``‹redacted ghp_›`` where
 the kind is public. The same value always gives the same mask, and a mask is never masked again.
@@ -23,7 +24,7 @@ import re
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from functools import cache, lru_cache, partial
 from itertools import chain
@@ -36,6 +37,7 @@ __all__ = [
     "add_pattern",
     "is_credential_name",
     "mask_of",
+    "name_for",
     "redact_body",
     "redact_headers",
     "redact_json",
@@ -697,8 +699,13 @@ class _Rules:
             if is_url:
                 text = _BARE_USERINFO.sub(lambda match: f"{mask_of(match[1])}@", text)
             text = _hide_userinfo(text)
-        if "=" in text or ":" in text or "%" in text or "(" in text or "</" in text:
+        has_options = "-" in text and ("--" in text or "curl" in text)
+        if has_options or "=" in text or ":" in text or "%" in text or "(" in text or "</" in text:
             text = _hide_named(text, self, is_url=is_url)
+        if "<" in text and "<input" in text:
+            text = _INPUT.sub(partial(_mask_input, self), text)
+        if has_options:
+            text = _hide_options(text, self)
         return text
 
     def hide_patterns(self, text: str) -> str:
@@ -999,7 +1006,10 @@ _VALUE = {
 
 
 def _hide_named(text: str, rules: _Rules, *, is_url: bool) -> str:
-    """Mask values by the name before them: `?a=v`, `A: v`, `"a": "v"`, `('a', 'v')`, `<a>v</a>`."""
+    """Mask values by the name before them: `?a=v`, `A: v`, `"a": "v"`, `('a', 'v')`, `<a>v</a>`.
+
+    And by the name beside them: `{"name": "a", "value": "v"}`.
+    """
     found = _separators(text, rules)
     if not found:
         return text
@@ -1008,20 +1018,22 @@ def _hide_named(text: str, rules: _Rules, *, is_url: bool) -> str:
     for at in sorted(found):
         if at < done:
             continue
-        for start, end, mask in _secrets_after(text, found[at], rules, is_url=is_url):
+        for start, end, mask in _secrets_after(text, at, found[at], rules, is_url=is_url):
             out += (text[done:start], mask)
             done = end
     return "".join(out) + text[done:] if out else text
 
 
 def _separators(text: str, rules: _Rules) -> dict[int, re.Match[str]]:
-    """By position: what stands between a name that may be secret and its value."""
+    """By position of a separator: what ends the name that may make secret what follows it."""
     # Lower-casing keeps every position, but for the one letter that becomes two.
     low = (text if text.isascii() else text.replace("İ", "I")).lower()
     found: dict[int, re.Match[str]] = {}
     for end in _name_ends(low, rules.stems):
         if match := _TO_SEPARATOR.match(text, end):
             found[match.start(3)] = match
+            if match[2] and match[3] == "," and (colon := _colon_of_pair(text, match)):
+                found[colon] = match
     return found
 
 
@@ -1041,8 +1053,30 @@ def _name_ends(low: str, stems: tuple[str, ...]) -> list[int]:
     return ends
 
 
-def _secrets_after(text: str, separator: re.Match[str], rules: _Rules, *, is_url: bool) -> _Secrets:
-    """What to mask of what follows `separator`."""
+_QUOTE = r"\\{0,7}[\"']"
+_PAIR_NAME_BEFORE = re.compile(rf"[\"'](?:[Nn]ame|[Kk]ey){_QUOTE}\s{{0,4}}:\s{{0,4}}{_QUOTE}\Z")
+# From behind the name to the value, past other members that are plain: the names of HAR, of
+# Postman and of cookie stores, as JSON or as Python shows them.
+_TO_PAIR_VALUE = re.compile(
+    rf",\s{{0,40}}(?:(?!{_QUOTE}[Vv]alue){_QUOTE}[\w$.-]{{1,40}}{_QUOTE}\s{{0,4}}:\s{{0,4}}"
+    rf"(?:{_QUOTE}[^\"'\\]{{0,200}}{_QUOTE}|[\w.+-]{{1,40}})\s{{0,40}},\s{{0,40}}){{0,9}}+"
+    rf"{_QUOTE}[Vv]alue{_QUOTE}\s{{0,4}}(?=:)"
+)
+
+
+def _colon_of_pair(text: str, separator: re.Match[str]) -> int | None:
+    """Where the value of `{"name": "password", "value": …}` begins; None when it is no such pair."""
+    start, _ = _name_span(text, separator.end(1))
+    if not _PAIR_NAME_BEFORE.search(text[max(0, start - 40) : start]):
+        return None
+    match = _TO_PAIR_VALUE.match(text, separator.start(3))
+    return match.end() if match else None
+
+
+def _secrets_after(
+    text: str, at: int, separator: re.Match[str], rules: _Rules, *, is_url: bool
+) -> _Secrets:
+    """What to mask of what follows position `at`, for the name that `separator` ends."""
     name_start, name_end = _name_span(text, separator.end(1))
     delimiter, name_start = _delimiter_before(text, name_start)
     name = text[name_start:name_end]
@@ -1055,6 +1089,8 @@ def _secrets_after(text: str, separator: re.Match[str], rules: _Rules, *, is_url
         return _parameter_secret(text, separator, delimiter, is_url=is_url)
     if kind < _Kind.DATA:
         return []
+    if at > separator.start(3):
+        return _quoted_secret(text, at + 1, name) or _scalar_or_nested(text, at + 1, kind)
     return _value_secret(text, separator, kind, name_start, name)
 
 
@@ -1070,6 +1106,7 @@ def _value_secret(
         return _element_secret(text, name_start, at)
     if kind_of_separator == ",":
         is_pair = is_quoted and text[max(0, name_start - 3) : name_start].endswith(_PAIR_STARTS)
+        is_pair = is_pair or (is_quoted and kind is _Kind.ANYWHERE and name.startswith("--"))
         return _quoted_secret(text, at, name) if is_pair else []
     if secrets := _quoted_secret(text, at, name):
         return secrets
@@ -1136,10 +1173,43 @@ def _colon_secret(text: str, name_start: int, at: int, name: str) -> _Secrets:
         return _line_secret(text, at, name)
     line_start = text[max(0, name_start - 80) : name_start].rpartition("\n")
     if (line_start[1] or name_start <= 80) and not line_start[2].strip("<>* \t\r-"):
-        return _line_secret(text, at, name)
+        return _block_secret(text, at, len(line_start[2])) or _line_secret(text, at, name)
     if _normalise(name) in _AUTH_FIELDS | _COOKIE_FIELDS:
         return _line_secret(text, at, name)
     return _word_secret(text, at, name)
+
+
+_BLOCK = re.compile(r"[ \t]{0,4}(?:[|>][-+1-9]{0,2}[ \t]{0,4}(?:#[^\r\n]{0,200})?)?\r?\n")
+_ONE_WORD = re.compile(rf"(?:{_MASK_SOURCE}|[^\s:#\[\]{{}}&*!|>'\"-][^\s]*(?<!:))")
+
+
+def _block_secret(text: str, at: int, column: int) -> _Secrets:
+    """What stands below `name:` in YAML: a block (`|`, `>`), or a single word.
+
+    Args:
+        text: The text.
+        at: Behind the colon.
+        column: Where in its line the name begins: what belongs to it is indented more.
+    """
+    head = _BLOCK.match(text, at)
+    if head is None:
+        return []
+    has_sign = not head[0].isspace()
+    start = line_start = end = head.end()
+    while line_start < len(text):
+        line_end = text.find("\n", line_start) + 1 or len(text)
+        line = text[line_start:line_end]
+        if line.strip():
+            if len(line) - len(line.lstrip(" ")) <= column:
+                break
+            if end > start and not has_sign:
+                return []
+            end = line_start + len(line.rstrip())
+        line_start = line_end
+    value = text[start:end].lstrip()
+    if not value or not (has_sign or _ONE_WORD.fullmatch(value)):
+        return []
+    return [(end - len(value), end, mask_of(value))]
 
 
 def _span(match: re.Match[str], group: int, name: str) -> _Secrets:
@@ -1212,6 +1282,87 @@ def _nested_secrets(text: str, at: int) -> _Secrets:
             break
     found.append((end, end, ""))  # all of it is done, so that no part is searched again
     return found
+
+
+# --- forms and command lines ---------------------------------------------------------------
+
+_INPUT = re.compile(r"<input\b(?:[^<>\"']|\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)){0,4096}+")
+_ATTRIBUTE = re.compile(
+    r"(?<=[\s\"'])([a-z]{1,20})\s{0,4}=\s{0,4}(?:\"([^\"]*+)|'([^']*+)|([^\s\"'/>]++))"
+)
+_LABELLED = frozenset(["submit", "button", "reset", "image", "checkbox", "radio"])
+
+
+def _mask_input(rules: _Rules, match: re.Match[str]) -> str:
+    """A form's `<input>` with its value masked, where its name or its type makes it secret."""
+    tag = match[0]
+    found = {attribute[1]: attribute for attribute in _ATTRIBUTE.finditer(tag)}
+    name, kind, value = (
+        (found[key][found[key].lastindex or 0], found[key]) if key in found else ("", None)
+        for key in ("name", "type", "value")
+    )
+    is_secret = kind[0] == "password" or rules.kind(name[0]) >= _Kind.DATA
+    if value[1] is None or not is_secret or kind[0] in _LABELLED:  # a button's value is its label
+        return tag
+    start, end = value[1].span(value[1].lastindex or 0)
+    return tag[:start] + mask_of(value[0]) + tag[end:]
+
+
+_WORD_OR_QUOTED = (
+    r"(?:\"((?:[^\"\\\n]|\\[^\n])*+)|'([^'\n]*+)|\\{1,7}[\"']([^\"'\\\n]*+)"
+    rf"|((?:{_MASK_SOURCE}|[^\s\"'<>|;&()`\\]|\\(?![\"'nrt]))++))"
+)
+_OPTION = re.compile(rf"--(?<![\w-]--)([A-Za-z][\w-]{{1,40}})[ \t]{{1,4}}(?!-){_WORD_OR_QUOTED}")
+_CURL_USER = re.compile(rf"(?<=\s)(?:-[uU]|--user|--proxy-user)[ \t=]{{1,4}}{_WORD_OR_QUOTED}")
+# What follows an option's name where that is only spoken of.
+_SPOKEN = frozenset(
+    _words(
+        """
+        a an and are as at be by can flag for from has if in instead into is it may must not of on
+        option options or parameter argument set should so that the then this to use was when which
+        will with you your value here needs requires takes
+        """
+    )
+)
+_NO_VALUE = ("no-", "ask-", "skip-", "without-", "show-", "prompt-")  # such as --no-password
+
+
+def _hide_options(text: str, rules: _Rules) -> str:
+    """Mask the values of options: `--password v`, `--token 'v'`; and `user:v` of curl's `-u`."""
+
+    def masked(match: re.Match[str]) -> str:
+        name, value = match[1], match[match.lastindex or 0]
+        if rules.kind(name) is not _Kind.ANYWHERE or name.lower().startswith(_NO_VALUE):
+            return match[0]
+        return match[0] if _is_spoken(match, value, rules) else _masked_value(match, value)
+
+    def user_masked(match: re.Match[str]) -> str:
+        value = match[match.lastindex or 0]
+        is_id = value.replace(":", "").isdigit()  # docker's user and group
+        is_other = is_id or "://" in value or value[:1] in "$%"
+        return _masked_value(match, value) if ":" in value and not is_other else match[0]
+
+    if "--" in text:
+        text = _OPTION.sub(masked, text)
+    return _CURL_USER.sub(user_masked, text) if "curl" in text else text
+
+
+def _is_bare(match: re.Match[str]) -> bool:
+    return match.lastindex == match.re.groups
+
+
+def _is_spoken(match: re.Match[str], value: str, rules: _Rules) -> bool:
+    """Whether it is a word of a sentence, `PASSWORD` in a usage line, a variable of a shell."""
+    word = value.rstrip(".,:!?]}")
+    is_metavar = word.isupper() and rules.kind(word) is _Kind.ANYWHERE
+    return word[:1] in "$%[" or (_is_bare(match) and (is_metavar or word.lower() in _SPOKEN))
+
+
+def _masked_value(match: re.Match[str], value: str) -> str:
+    if _is_bare(match):  # the end of a clause is no part of it
+        value = value.rstrip("),.]}")
+    start = match.start(match.lastindex or 0) - match.start()
+    return match[0][:start] + mask_of(value) + match[0][start + len(value) :]
 
 
 # --- header fields, JSON, bodies -----------------------------------------------------------
@@ -1300,7 +1451,7 @@ def redact_json(value: Any) -> Any:
         for key, child in list(container.items() if is_dict else enumerate(container)):
             name = secret_name
             if is_dict and not name and isinstance(key, str):
-                name = _secret_json_name(rules, key, child)
+                name = _secret_json_name(rules, name_for(container, key), child)
             if isinstance(child, dict):
                 fresh: Any = {_redact_key(k): v for k, v in child.items()}
                 todo.append((fresh, name))
@@ -1311,6 +1462,23 @@ def redact_json(value: Any) -> Any:
                 fresh = _redact_leaf(child, name)
             container[key] = fresh
     return root[0]
+
+
+_PAIRS = {"value": ("name", "key"), "Value": ("Name", "Key")}
+_PAIR_NAME = re.compile(r"[\w.$~:\[\]-]{1,64}")
+
+
+def name_for(mapping: Mapping[Any, Any], key: str) -> str:
+    """The name that says whether what stands below `key` is secret: mostly the key itself.
+
+    Of a pair such as ``{"name": "password", "value": …}``, as HAR and Postman have it, it is the
+    one that the pair gives.
+    """
+    for other in _PAIRS.get(key, ()):
+        name = mapping.get(other)
+        if isinstance(name, str) and _PAIR_NAME.fullmatch(name):
+            return name
+    return key
 
 
 def _secret_json_name(rules: _Rules, key: str, child: Any) -> str:

@@ -86,6 +86,18 @@ def test_secret_name_hides_everything_below_it() -> None:
     assert "seen" in shown
 
 
+def test_a_pair_that_names_a_secret_hides_its_value() -> None:
+    """As a HAR file has its fields; another pair shows."""
+    document = {
+        "request": {"name": "Cookie", "value": "sid=CANARY1"},
+        "variables": {"key": "secrets", "value": ["CANARY2"]},
+        "other": {"name": "city", "value": "Oslo"},
+    }
+    shown = text(TreePart(document, (), None, None))
+    assert "CANARY" not in shown
+    assert "Oslo" in shown
+
+
 def test_registered_value_is_hidden_where_it_is_cut() -> None:
     """A secret that the cut goes through leaves no beginning behind."""
     secret = "Registered-Value-0123456789"

@@ -39,6 +39,17 @@ def test_secret_column_is_masked() -> None:
     assert "hunter2" not in str(answer(b"a,password\n1,hunter2hunter2\n", "text/csv").table())
 
 
+def test_the_value_beside_a_secret_name_is_masked() -> None:
+    """Rows of names and values, as in a HAR file, and beside a table."""
+    pair = {"name": "api_key", "value": "hunter2hunter2"}
+    rows = [pair, {"name": "page", "value": "twelve"}]
+    shown = (
+        str(answer(dumped(rows)).table()) + answer(dumped({**pair, "items": rows}))._repr_html_()
+    )
+    assert "hunter2" not in shown
+    assert "twelve" in shown
+
+
 def test_rows_are_chosen() -> None:
     """`rows` bounds the table; a path leads to the list."""
     result = answer(dumped({"data": stations(30), "other": {"list": stations(4)}}))

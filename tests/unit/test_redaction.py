@@ -549,7 +549,8 @@ HOSTILE = [
     '"password":', '"password":"', '"password":[', "'password': [", "password=", "token", "?token=", "%3Ftoken%3D",
     "%25", "\\", '\\"', "-----BEGIN PRIVATE KEY-----", "-", "Bearer ", "xoxb-", "xoxb-a-", "a-", "A3-",
     "SG.", "=", "‹redacted", "‹redacted ", "Authorization: ", "('token', '", "%2F%2Fa", "%40%2F%2F",
-    "key[", "12345678:AA", "Q~", 'name="token"\r\n', "Cookie: a=b; ", "hostile", "ghp", 'name="token" ', "é", "İ",
+    '"name": "token", ', '"name": "token", "a": 1, ', "'--token', ", "--token ", "curl -u a:", "<input ", "<input a='", "password: |\n",
+    "password:\n ", " password:\n", "key[", "12345678:AA", "Q~", 'name="token"\r\n', "Cookie: a=b; ", "hostile", "ghp", 'name="token" ', "é", "İ",
 ]  # fmt: skip
 
 
@@ -581,6 +582,7 @@ WORDS = st.sampled_from(
         "Cookie", "Set-Cookie", "session", "Bearer ", "Basic ", "=", ":", ": ", "=", "&", "?", ";", "#",
         '"', "'", '\\"', ",", " ", "\n", "{", "}", "[", "]", "(", ")", "//", "@", "%3D", "%3F", "%26",
         "https://", "h/p", "abc", "12345", "null", "x" * 20, "-----BEGIN PRIVATE KEY-----", "‹", "›",
+        "--", "--token ", "curl -u ", "<input ", " value=", "|", "name", '"name": "', '", "value": "', ":\n  ",
         "\\", "%", "-", "_", ".", "é", "/", "<", ">", "&amp;", "%2F%2F", "%40", "b'", "hunter2-hunter2",
     ]
 )  # fmt: skip
@@ -835,3 +837,146 @@ def test_tokens_of_many_services_are_masked(shape: str) -> None:
         hidden = token[-12:]
         for text in (token, f'say "{token}"', f"https://h.example/a/{token}", f"x {token}\n"):
             assert hidden not in redact_text(text), text
+
+
+PAIRS = [
+    '{"name": "password", "value": "CANARYsecret1"}',
+    '{"key":"api_key","value":"CANARYsecret1","type":"string"}',
+    '{"Key": "DB_PASSWORD", "Value": "CANARYsecret1"}',
+    '{\n  "name": "Cookie",\n  "value": "sid=CANARYsecret1; b=CANARY2"\n}',
+    '{"name": "Authorization", "type": "text", "enabled": true, "value": "Basic CANARYsecret1"}',
+    '{"name": "a", "value": "b"}, {"name": "secrets", "value": ["CANARYsecret1", {"x": "CANARY2"}]}',
+    '{"name": "session", "domain": ".h", "secure": false, "value": "CANARYsecret1", "path": "/"}',
+    '{"b": "{\\"name\\": \\"password\\", \\"value\\": \\"CANARYsecret1\\"}"}',
+    "{'key': 'X-Api-Key', 'value': 'CANARYsecret1', 'enabled': True}",
+    '{"name": "password", "token": "CANARY2", "value": "CANARYsecret1", "api_key": "CANARY3"}',
+    '{"name": "password", "value": "CANARYsecr',
+]
+
+
+@pytest.mark.parametrize("text", PAIRS)
+def test_the_value_of_a_secret_name_is_masked_beside_it(text: str) -> None:
+    """As HAR, Postman and cookie stores write fields, parameters and cookies."""
+    assert "CANARY" not in redact_text(text)
+    assert "CANARY" not in redact_body(text, "application/json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "page", "value": "2"}, {"key": "value", "value": "x"}',
+        '{"name": "password", "value": null, "required": true}',
+        '{"name": "password", "value": ""}',
+        '{"name": "password", "type": "string"}, {"name": "city", "value": "Oslo"}',
+        '{"name": "password", "schema": {"value": "x"}}',
+        '{"label": "token", "value": "x"}',
+        '{"key": "code", "value": "404"}, {"name": "Forgot password", "value": "12"}',
+        "the name is token, value 3",
+    ],
+)
+def test_a_pair_that_tells_no_secret_stays(text: str) -> None:
+    """What has another name, no value, or stands in another object."""
+    assert redact_text(text) == text
+
+
+def test_pairs_in_structures_are_masked() -> None:
+    """The same for decoded values, whatever the order; numbers too."""
+    value = {
+        "headers": [
+            {"name": "Cookie", "value": "sid=CANARY1"},
+            {"value": "Bearer CANARY2", "name": "Authorization"},
+            {"name": "Accept", "value": "text/html"},
+        ],
+        "auth": [{"key": "password", "value": 1234}, {"key": "page", "value": 2}],
+        "env": {"Key": "SECRETS", "Value": ["CANARY3"]},
+        "form": {"name": "Forgot password", "value": "Go"},
+    }
+    assert redact_json(value) == {
+        "headers": [
+            {"name": "Cookie", "value": f"sid={MASK}"},
+            {"value": f"Bearer {MASK}", "name": "Authorization"},
+            {"name": "Accept", "value": "text/html"},
+        ],
+        "auth": [{"key": "password", "value": MASK}, {"key": "page", "value": 2}],
+        "env": {"Key": "SECRETS", "Value": [MASK]},
+        "form": {"name": "Forgot password", "value": "Go"},
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<input name="password" value="CANARYsecret1">',
+        "<input type=hidden name='csrf_token' id=x value='CANARYsecret1'/>",
+        '<input value="CANARY>secret1" type="password">',
+        "<input name=api_key value=CANARYsecret1>",
+        '<input name="password" value="CANARYsecr',
+    ],
+)
+def test_the_value_of_a_secret_input_is_masked(text: str) -> None:
+    """By its name, or by its type."""
+    masked = redact_text(text)
+    assert "CANARY" not in masked
+    assert MASK in masked
+    assert redact_text(masked) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("cmd --password hunter2 --verbose", f"cmd --password {MASK} --verbose"),
+        ('cmd --password "a \\" b" x', f'cmd --password "{MASK}" x'),
+        ("cmd --api-key 'a b' x", f"cmd --api-key '{MASK}' x"),
+        (r'{"cmd": "x --token \"ab\" y\n"}', rf'{{"cmd": "x --token \"{MASK}\" y\n"}}'),
+        ("cmd --notion-token hunter2", f"cmd --notion-token {MASK}"),
+        ("(run --token ab1).", f"(run --token {MASK})."),
+        ("['cmd', '--password', 'hunter2', 'x']", f"['cmd', '--password', '{MASK}', 'x']"),
+        ("curl -u me:hunter2 https://h/", f"curl -u {MASK} https://h/"),
+        ("curl --user 'me:hunt er2' \\\n -d x", f"curl --user '{MASK}' \\\n -d x"),
+        ("curl --proxy-user=me:hunter2 h", f"curl --proxy-user={MASK} h"),
+    ],
+)
+def test_options_of_command_lines_are_masked(text: str, masked: str) -> None:
+    """With a space before the value as with an equals sign."""
+    assert redact_text(text) == masked
+    assert redact_text(masked) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("password:\n  hunter2\nuser: me", f"password:\n  {MASK}\nuser: me"),
+        ("- token: |\n    a b\n\n    c\n  x: 1", f"- token: |\n    {MASK}\n  x: 1"),
+        ("a:\r\n  secret: >-  # why\r\n    ab\r\n", f"a:\r\n  secret: >-  # why\r\n    {MASK}\r\n"),
+        ("password: |2\n  hunter2", f"password: |2\n  {MASK}"),
+    ],
+)
+def test_values_on_the_next_line_are_masked(text: str, masked: str) -> None:
+    """YAML: a block, or one word that is indented more than its name."""
+    assert redact_text(text) == masked
+    assert redact_text(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "usage: x [--token TOKEN] [--password YOUR_PASSWORD] [--secret <name>] --cookies [NAME=VALUE]",
+        "Use --password to set it, or --token, if needed; --no-password always works",
+        "x --password-file /etc/x --token-type bearer --max-tokens 5 --page-token abc",
+        'x --token "$TOKEN" --password $PW --auth basic',
+        "docker run --user 1000:1000 -u 0:0 curlimages/curl; curl -u $ME:$PW h; x -u http://h/",
+        "<!-- token abc --> a--token abc",
+        '<input type="submit" name="reset_password" value="Send"> <input name="q" value="token">',
+        '<input type="checkbox" name="remember_token" value="1"><input name="password" value="">',
+        "secrets:\n  - db\n  - mail\n",
+        "secrets:\n  db:\n    file: x\n",
+        "Password:\n  What you log in with.\n",
+        "token:\n  first\n  second\n",
+        "password:\nuser: me\n",
+        "credentials:\n  user: me\n",
+        "if has_token:\n    return\n",
+    ],
+)
+def test_command_lines_forms_and_yaml_without_secrets_stay(text: str) -> None:
+    """Usage lines, variables, buttons, lists and mappings of names."""
+    assert redact_text(text) == text

@@ -16,7 +16,7 @@ from nbhttp._render.views.markup import extract, source, title_of
 from nbhttp._render.views.media import Kind, hex_head, recognise
 from nbhttp._render.views.table import Records, Sheet, find_records, is_envelope, read_sheet
 from nbhttp._render.views.tree import kind_of, scalar, tree, value_under
-from nbhttp.redaction import redact_body, redact_text
+from nbhttp.redaction import name_for, redact_body, redact_text
 
 if TYPE_CHECKING:
     from nbhttp.result import RequestResult
@@ -97,7 +97,9 @@ def _beside(document: Any, limits: Limits) -> tuple[Block, ...]:
     scalars = [(k, v) for k, v in document.items() if not isinstance(v, (dict, list))]
     spans: list[Span] = []
     for key, value in scalars[: min(8, limits.keys)]:
-        shown = scalar(value_under(key, value, limits.string), value, limits.string)
+        shown = scalar(
+            value_under(name_for(document, key), value, limits.string), value, limits.string
+        )
         name = clip(redact_text(key[: limits.string * 4]), min(60, limits.string))
         spans += [Span(" · " if spans else "", "dim"), Span(f"{name}: ", "dim"), shown]
     return (Note(tuple(spans)),) if spans else ()

@@ -14,7 +14,7 @@ from nbhttp._render.limits import Limits
 from nbhttp._render.paths import Step, python_path
 from nbhttp._render.units import count
 from nbhttp._render.views.tree import scalar, value_under
-from nbhttp.redaction import redact_text
+from nbhttp.redaction import name_for, redact_text
 
 __all__ = ["Records", "Sheet", "find_records", "is_envelope", "read_sheet"]
 
@@ -131,7 +131,7 @@ def _json_cell(row: Any, name: str, limits: Limits) -> Span:
     if isinstance(value, list):
         return Span(f"[{count(len(value), 'item')}]", "dim")
     most = min(limits.string, 80)
-    shown = value_under(name, value, most)
+    shown = value_under(name_for(row, name), value, most)
     if isinstance(shown, str):
         return Span(clip(shown, most), "plain" if isinstance(value, str) else "number")
     span = scalar(shown, value, most)

@@ -12,7 +12,7 @@ from nbhttp._render.blocks import Node, Role, Span, Tree
 from nbhttp._render.limits import Limits
 from nbhttp._render.paths import Step, python_path, short_path
 from nbhttp._render.units import count
-from nbhttp.redaction import redact_json, redact_text
+from nbhttp.redaction import name_for, redact_json, redact_text
 
 __all__ = ["kind_of", "scalar", "tree", "value_under"]
 
@@ -47,7 +47,7 @@ def tree(
         steps: Where `document` stands in the answer's JSON.
         is_response: Whether it is `r.json()`, so that each node has a path to copy.
     """
-    root = _node("", document, steps, limits, is_secret=False)
+    root = _node("", document, steps, limits, name="", is_secret=False)
     if not is_response:
         root.path = ""
     todo = deque([_Place(root, document, steps)] if root.is_container else [])
@@ -76,9 +76,11 @@ def _children(value: Any, limits: Limits) -> Iterator[tuple[Step, Any]]:
 
 
 def _child(place: _Place, step: Step, value: Any, limits: Limits) -> tuple[Node, _Place | None]:
-    is_secret = place.is_secret or (isinstance(step, str) and _hides_all_below(step, value))
+    # By what name it is secret or not.
+    name = name_for(place.value, step) if isinstance(step, str) else ""
+    is_secret = place.is_secret or (name != "" and _hides_all_below(name, value))
     steps = (*place.steps, step)
-    node = _node(step, value, steps, limits, is_secret=is_secret)
+    node = _node(step, value, steps, limits, name=name, is_secret=is_secret)
     node.is_named = isinstance(step, str)
     if not place.node.path:
         node.path = ""
@@ -86,9 +88,9 @@ def _child(place: _Place, step: Step, value: Any, limits: Limits) -> tuple[Node,
 
 
 def _node(
-    key: Step, value: Any, steps: tuple[Step, ...], limits: Limits, *, is_secret: bool
+    key: Step, value: Any, steps: tuple[Step, ...], limits: Limits, *, name: str, is_secret: bool
 ) -> Node:
-    name = (
+    shown_key = (
         clip(redact_text(key[: limits.string + _MARGIN]), limits.string)
         if isinstance(key, str)
         else str(key)
@@ -98,10 +100,10 @@ def _node(
         shown = Span(kind_of(value), "dim")
     else:
         shown = scalar(
-            value_under(key, value, limits.string, is_secret=is_secret), value, limits.string
+            value_under(name, value, limits.string, is_secret=is_secret), value, limits.string
         )
     return Node(
-        key=name,
+        key=shown_key,
         path=_path(steps),
         value=shown,
         is_container=is_container,
@@ -125,11 +127,10 @@ def _hides_all_below(key: str, value: Any) -> bool:
     return bool(next(iter(probe.values())) != ["probe"])
 
 
-def value_under(key: Step, value: Any, most: int, *, is_secret: bool = False) -> Any:
-    """Return a scalar as it may be shown: its beginning, redacted by its key and by itself."""
+def value_under(name: str, value: Any, most: int, *, is_secret: bool = False) -> Any:
+    """Return a scalar as it may be shown: its beginning, redacted by its name and by itself."""
     part = value[: most + _MARGIN] if isinstance(value, str) else value
-    name = "password" if is_secret else key if isinstance(key, str) else ""
-    redacted = redact_json({name: part})
+    redacted = redact_json({"password" if is_secret else name: part})
     return next(iter(redacted.values()))
 
 
