@@ -29,7 +29,7 @@ LAYERS = [
         "_habits",
         "_checks",
     ],
-    ["redaction", "_marks"],
+    ["redaction", "_redaction", "_marks"],
 ]
 # They hang on the side: they listen to the core and show results.
 SIDE = {"logs", "progress", "_render"}

@@ -17,6 +17,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from nbhttp import redaction
+from nbhttp._redaction.needles import Needles
 from nbhttp.errors import ConfigError
 from nbhttp.redaction import (
     MASK,
@@ -422,7 +423,7 @@ def test_a_registered_value_is_found_at_every_moment():
     kept = "the-registered-value-0123456789"
     checked, is_registered = 0, False
 
-    class Watched(redaction._Needles):
+    class Watched(Needles):
         def __setattr__(self, name: str, value: object) -> None:
             nonlocal checked
             super().__setattr__(name, value)

@@ -1,0 +1,1 @@
+"""What `nbhttp.redaction` is made of; nothing here has a state."""
