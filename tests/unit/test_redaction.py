@@ -592,6 +592,8 @@ TEXTS = st.one_of(st.text(), st.lists(WORDS, max_size=12).map("".join))
 
 @given(TEXTS)
 @example("s.000000000000000000000000-----BEGIN PRIVATE KEY-----")
+@example("Bearer PASSWORD==")
+@example("Basic password:hunterxx")
 def test_masking_twice_changes_nothing(text: str):
     """A mask is never masked again, and masking uncovers nothing new."""
     register("hunter2-hunter2")

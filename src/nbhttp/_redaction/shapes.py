@@ -197,7 +197,7 @@ _TELEGRAM = re.compile(rf"(?<!\d)\d{{5,16}}:{_TELEGRAM_BODY}[\w-]*+", re.ASCII)
 _AZURE = re.compile(r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,}")
 _GOOGLE_REFRESH = re.compile(rf"(?<!\w)1//{_GOOGLE_BODY}[\w-]*+", re.ASCII)
 # Words have no digit in them; but what stands before a mask is a part of the same secret.
-_CREDENTIALS = r" {1,2})(?=[^\s\d‹]{0,200}[\d‹])[\w.~+/=-]{8,}"
+_CREDENTIALS = r" {1,2})(?=[^\s\d‹]{0,200}(?:\d|(?<=[\w.~+/-])‹))[\w.~+/=-]{8,}"
 _BEARER = re.compile(r"([Bb]earer" + _CREDENTIALS)
 _BASIC = re.compile(r"([Bb]asic" + _CREDENTIALS)
 # (a substring without which the expression cannot match, the expression, the mask)
