@@ -176,7 +176,7 @@ class Crew:
                 rate = await self._rate()  # many servers let the first bytes pass faster
             if self._left < LEAST_BYTES:
                 return
-            before = self._streams.active
+            before = self._workers  # one may be between two parts
             self._add(step - self._workers)
             await anyio.sleep(_SETTLING_S)
             faster = await self._rate()
