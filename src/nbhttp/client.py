@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
@@ -234,12 +234,13 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
         Returns:
             A context manager that gives an `httpx.Response`: `aiter_bytes()`, `aiter_text()`,
             `aiter_lines()`, `aread()`. The status is not judged. Leaving the block closes it.
+            `num_bytes_downloaded` tells how much has come, `elapsed` how long it took in the end.
 
         Raises:
             RequestError: No response came, or it broke while it was read.
             ConfigError: As `request`.
         """
-        return self._stream_context(method, url, **options)
+        return self._stream_context(method, url, options)
 
     # Downloads
 
@@ -473,37 +474,20 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
             )
 
     @contextlib.asynccontextmanager
-    async def _stream_context(  # noqa: D417 - the rest is as in `request`
-        self,
-        method: str,
-        url: UrlTypes,
-        params: ParamTypes | None = None,
-        headers: HeaderTypes | None = None,
-        timeout: TimeoutTypes | Unset = UNSET,
-        raise_exception: bool = False,
-        *,
-        caller: Caller = here,
-        **options: Any,
+    async def _stream_context(
+        self, method: str, url: UrlTypes, options: Mapping[str, Any], caller: Caller = here
     ) -> AsyncIterator[LiveResponse]:
-        """Open a live response: `stream`, for either face.
-
-        Args:
-            raise_exception: Raise StatusError for a status of 400 and above.
-            caller: Where the user's code runs.
-        """
+        """Open a live response: `stream`, for either face."""
         from nbhttp._core.live import LiveResponse
         from nbhttp._core.stream import StreamCall
 
-        options |= {"params": params, "headers": headers, "timeout": timeout}
         call = StreamCall(self._state, build(self._state.defaults, method, url, options), caller)
-        head = await call.open()
+        await call.open()
         conversation = call.conversation
         history = [r.response for r in conversation.history if r.response is not None]
-        response = LiveResponse(call.live, conversation.request.to_httpx(), history)
+        request = conversation.request.to_httpx()
+        response = LiveResponse(call.live, request, history, call.started)
         try:
-            if raise_exception and head.status >= 400:
-                body = await response.aread()
-                conversation.result(0.0, head, body).raise_for_status()
             yield response
         except BaseException as exc:
             await call.aclose(exc)

@@ -485,6 +485,48 @@ async def test_the_end_is_reported(client: AsyncHttpClient, fault: FaultServer) 
     assert nbhttp._core.events.current_request_id.get() == ""
 
 
+async def test_a_live_response_counts_and_clocks(
+    client: AsyncHttpClient, scripted: ScriptedServer
+) -> None:
+    """It says at any time how much has come, as sent; how long it took once it has ended."""
+    body = gzip.compress(bytes(100_000))
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    url = scripted.play([head.encode(), body])
+    async with client.stream("GET", url) as response:
+        assert response.num_bytes_downloaded == 0
+        with pytest.raises(RuntimeError, match="read or closed"):
+            _ = response.elapsed
+        assert sum([len(piece) async for piece in response.aiter_bytes(1000)]) == 100_000
+        assert response.num_bytes_downloaded == len(body)
+        elapsed = response.elapsed
+    assert 0 < elapsed.total_seconds() == response.elapsed.total_seconds()
+
+
+async def test_a_live_response_refuses_a_wrong_size(
+    client: AsyncHttpClient, fault: FaultServer
+) -> None:
+    """Each of its iterators does, when it is called; what comes after works."""
+    async with client.stream("GET", fault.url + "/file/a/1000") as response:
+        for pieces in (response.aiter_bytes, response.aiter_text, response.aiter_raw):
+            with pytest.raises(nbhttp.ConfigError, match="chunk_size must be at least 1, not 0"):
+                pieces(0)
+            with pytest.raises(TypeError, match="chunk_size takes a whole number"):
+                pieces(2.5)  # type: ignore[arg-type]
+        assert len(await response.aread()) == 1000
+        with pytest.raises(nbhttp.ConfigError):
+            response.aiter_bytes(0)
+
+
+@pytest.mark.parametrize("name", ["raise_exception", "caller"])
+async def test_a_live_response_takes_the_options_that_it_shows(
+    client: AsyncHttpClient, fault: FaultServer, name: str
+) -> None:
+    """What is no option of a request is refused."""
+    with pytest.raises(TypeError, match=f"unknown request option '{name}'"):
+        async with client.stream("GET", fault.url + "/ok", **{name: True}):  # type: ignore[arg-type]
+            pass
+
+
 async def test_redirections_are_followed(client: AsyncHttpClient, fault: FaultServer) -> None:
     """A stream of what the last answer says."""
     stream = client.stream_request("GET", fault.url + "/redirect/n/3")

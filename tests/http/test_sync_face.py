@@ -274,6 +274,26 @@ def test_a_stream_is_read_piece_by_piece(client: HttpClient, server: CountingSer
     assert client.aio._state.gate.held == 0
 
 
+def test_a_live_response_counts_and_clocks(client: HttpClient) -> None:
+    """It says how much has come, and how long it took once the block has ended."""
+    with client.stream("GET", "/ok") as response:
+        assert response.num_bytes_downloaded == 0
+        with pytest.raises(RuntimeError, match="read or closed"):
+            _ = response.elapsed
+        size = len(next(response.iter_bytes()))
+        assert response.num_bytes_downloaded == size > 0
+    assert response.elapsed.total_seconds() > 0
+
+
+def test_a_live_response_refuses_a_wrong_size(client: HttpClient) -> None:
+    """Each of its iterators does, when it is called; what comes after works."""
+    with client.stream("GET", "/ok") as response:
+        for pieces in (response.iter_bytes, response.iter_text, response.iter_raw):
+            with pytest.raises(nbhttp.ConfigError, match="chunk_size must be at least 1, not 0"):
+                pieces(0)
+        assert response.read()
+
+
 def test_an_error_in_the_block_closes_the_stream(
     client: HttpClient, server: CountingServer
 ) -> None:

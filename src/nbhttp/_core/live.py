@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from nbhttp._checks import check_count
 from nbhttp._core.runtime import call_threadsafe, spawn, wait_for_end_of
 from nbhttp._engines.base import Exchange, Head
 from nbhttp._engines.decoding import make_decoder
@@ -14,7 +17,7 @@ from nbhttp._engines.decoding import make_decoder
 if TYPE_CHECKING:
     from nbhttp._core.state import ClientState, Flight
 
-__all__ = ["ERROR_BODY_S", "Live", "LiveResponse"]
+__all__ = ["ERROR_BODY_S", "Live", "LiveResponse", "checked_size"]
 
 ERROR_BODY_S = 5.0
 """How long the body of an error is read: the status is the news."""
@@ -141,9 +144,17 @@ class LiveResponse(httpx.Response):
 
     It decodes with nbhttp's decoders: a truncated or damaged coding is an error, all members of a
     gzip file arrive, and pieces are bounded.
+
+    Args:
+        live: The exchange.
+        request: What was sent.
+        history: The redirections before it.
+        started: When the call began, by `time.perf_counter()`.
     """
 
-    def __init__(self, live: Live, request: httpx.Request, history: list[httpx.Response]) -> None:
+    def __init__(
+        self, live: Live, request: httpx.Request, history: list[httpx.Response], started: float
+    ) -> None:
         head = live.exchange.head
         super().__init__(
             head.status,
@@ -157,9 +168,36 @@ class LiveResponse(httpx.Response):
             history=history,
         )
         self._live = live
+        self._started = started
 
-    async def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
-        """Yield the body, decoded; of exactly `chunk_size` bytes but the last."""
+    @property
+    def num_bytes_downloaded(self) -> int:
+        """Bytes of the body that have come, as sent."""
+        return self._live.received
+
+    def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the body, decoded; of exactly `chunk_size` bytes but the last.
+
+        Raises:
+            ConfigError: `chunk_size` is under 1; likewise of the other iterators.
+        """
+        return self._aiter_bytes(checked_size(chunk_size))
+
+    def aiter_text(self, chunk_size: int | None = None) -> AsyncIterator[str]:
+        """Yield the body as text; of exactly `chunk_size` characters but the last."""
+        return super().aiter_text(checked_size(chunk_size))
+
+    def aiter_raw(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the body as sent; of exactly `chunk_size` bytes but the last."""
+        return super().aiter_raw(checked_size(chunk_size))
+
+    async def aclose(self) -> None:
+        """Close it, which ends `elapsed`; again does nothing."""
+        if not self.is_closed:
+            self.elapsed = timedelta(seconds=time.perf_counter() - self._started)
+        await super().aclose()
+
+    async def _aiter_bytes(self, chunk_size: int | None) -> AsyncIterator[bytes]:
         if hasattr(self, "_content"):
             size = len(self._content) if chunk_size is None else chunk_size
             for start in range(0, len(self._content), max(size, 1)):
@@ -189,6 +227,16 @@ class _Stream(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._live.aclose()
+
+
+def checked_size(chunk_size: int | None) -> int | None:
+    """Return the size of the pieces to give; None gives them as they come.
+
+    Raises:
+        ConfigError: It is under 1.
+        TypeError: It is no whole number.
+    """
+    return None if chunk_size is None else check_count("chunk_size", chunk_size)
 
 
 async def rechunked(pieces: AsyncIterator[bytes], chunk_size: int | None) -> AsyncIterator[bytes]:

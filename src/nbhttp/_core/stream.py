@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Never, Self, TypeVar
 from anyio.lowlevel import checkpoint
 
 from nbhttp._charset import choose
-from nbhttp._checks import check_count
 from nbhttp._core.callers import Caller, here
-from nbhttp._core.live import ERROR_BODY_S, Live, content_codings
+from nbhttp._core.live import ERROR_BODY_S, Live, checked_size, content_codings
 from nbhttp._core.request import Prepared, build
 from nbhttp._core.runtime import current_loop, time_limit
 from nbhttp._core.send import Conversation, announce
@@ -66,6 +65,7 @@ class StreamCall:
         head: The answer's; None until it has come.
         received: Bytes of the body read so far, content codings undone.
         request_id: That of its events; "" when nobody listened as it began.
+        started: When the call began, by `time.perf_counter()`.
     """
 
     def __init__(self, state: ClientState, request: Prepared, caller: Caller = here) -> None:
@@ -73,7 +73,7 @@ class StreamCall:
         self._request = request
         self._caller = caller
         self._finish: Any = None
-        self._started = time.perf_counter()
+        self.started = time.perf_counter()
         self._conversation: Conversation | None = None
         self._decoder: decoding.Decoder | None = None
         self._pieces: Iterator[bytes] = iter(())
@@ -178,10 +178,10 @@ class StreamCall:
     def locate(self, error: BaseException) -> None:
         """Complete an error with the request that it belongs to."""
         if isinstance(error, NbhttpError) and self._conversation is not None:
-            self._conversation.result(self._started, self.head, error=error)
+            self._conversation.result(self.started, self.head, error=error)
 
     def _result(self, body: bytes = b"") -> RequestResult:
-        return self.conversation.result(self._started, self.head, body)
+        return self.conversation.result(self.started, self.head, body)
 
     async def aclose(self, exc: BaseException | None = None) -> None:
         """Close the connection, or give it back at the body's end, and report; once.
@@ -585,7 +585,7 @@ class ByteStream(Stream[bytes]):
         raise_exception: bool,
     ) -> None:
         super().__init__(state, request, raise_exception=raise_exception)
-        self._chunk_size = None if chunk_size is None else check_count("chunk_size", chunk_size)
+        self._chunk_size = checked_size(chunk_size)
         self._raw = raw
         if chunk_size is None or chunk_size >= _SMALL_CHUNK:
             self._piece_size = 0  # few objects come of it, however large it is

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from nbhttp._core.callers import Caller
+from nbhttp._core.live import checked_size
 from nbhttp._core.loopthread import outlet
 
 if TYPE_CHECKING:
@@ -31,8 +33,33 @@ class SyncLiveResponse(httpx.Response):
         )
         self._live = live
 
+    @property
+    def num_bytes_downloaded(self) -> int:
+        """Bytes of the body that have come, as sent."""
+        return self._live.num_bytes_downloaded
+
+    @property  # type: ignore[misc] # httpx's own can be set
+    def elapsed(self) -> timedelta:
+        """From the call to the end of the body; RuntimeError before, as httpx has it."""
+        return self._live.elapsed
+
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        """Yield the body, decoded; of exactly `chunk_size` bytes but the last."""
+        """Yield the body, decoded; of exactly `chunk_size` bytes but the last.
+
+        Raises:
+            ConfigError: `chunk_size` is under 1; likewise of the other iterators.
+        """
+        return self._iter_bytes(checked_size(chunk_size))
+
+    def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:
+        """Yield the body as text; of exactly `chunk_size` characters but the last."""
+        return super().iter_text(checked_size(chunk_size))
+
+    def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """Yield the body as sent; of exactly `chunk_size` bytes but the last."""
+        return super().iter_raw(checked_size(chunk_size))
+
+    def _iter_bytes(self, chunk_size: int | None) -> Iterator[bytes]:
         if hasattr(self, "_content"):
             yield from super().iter_bytes(chunk_size)
             return
@@ -91,7 +118,7 @@ def open_live(
 
     async def enter(caller: Caller) -> LiveResponse:
         nonlocal entered
-        context = open_stream(method, url, caller=caller, **options)
+        context = open_stream(method, url, options, caller)
         live = await context.__aenter__()
         entered = context  # also when an interrupt keeps the calling thread from knowing it
         return live
