@@ -27,17 +27,18 @@ def check_count(name: str, value: Any, *, least: int = 1) -> int:
     return number
 
 
-def check_seconds(name: str, value: Any) -> float:
-    """Return seconds, 0 or more.
+def check_seconds(name: str, value: Any, *, may_be_0: bool = True) -> float:
+    """Return seconds, 0 or more; for a limit to what runs, more than 0.
 
     Raises:
-        ConfigError: It is negative or not a number (NaN).
+        ConfigError: It is negative, 0 where that may not be, or not a number (NaN).
         TypeError: It is no number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} takes seconds, not {redact_repr(value)}")
-    if not value >= 0:
-        raise ConfigError(f"{name} must be 0 seconds or more, not {value!r}")
+    if not (value >= 0 if may_be_0 else value > 0):
+        least = "0 seconds or more" if may_be_0 else "more than 0 seconds"
+        raise ConfigError(f"{name} must be {least}, not {value!r}")
     return float(value)
 
 

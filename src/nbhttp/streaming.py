@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from nbhttp._charset import is_charset
+from nbhttp._checks import check_count
 from nbhttp._habits import SaysHow, of_event
 from nbhttp.errors import ConfigError, DecodeError, NbhttpError, StreamError
 from nbhttp.redaction import redact_text
@@ -211,7 +212,7 @@ class LineDecoder(Decoder[str]):
         self.lines = 0
         self._name = encoding
         self._is_strict = errors == "strict"
-        self._max_line = _checked_limit("max_line", max_line)
+        self._max_line = check_count("max_line", max_line)
         self._buffer = _LineBuffer(splits_at_cr=True)
         self._is_at_start = True
         # Where line ends are not the bytes of ASCII, or a byte may be part of a state, all is
@@ -322,12 +323,6 @@ def _extends_ascii(encoding: str) -> bool:
         return False
 
 
-def _checked_limit(name: str, most: int) -> int:
-    if most < 1:
-        raise ConfigError(f"{name} must be at least 1 byte, got {most}")
-    return most
-
-
 class NdjsonDecoder(Decoder[Any]):
     """Turns bytes into the values of NDJSON (JSON lines): one JSON value a line, in UTF-8.
 
@@ -363,7 +358,7 @@ class NdjsonDecoder(Decoder[Any]):
         self.skipped = 0
         self.errors: list[DecodeError] = []
         self._on_error = on_error
-        self._max_line = _checked_limit("max_line", max_line)
+        self._max_line = check_count("max_line", max_line)
         self._buffer = _LineBuffer(splits_at_cr=False)
         self._is_at_start = True
         self._drops_line = False  # the line that is still coming is too long and already reported
@@ -479,7 +474,7 @@ class SseDecoder(Decoder[ServerSentEvent]):
         super().__init__()
         self.last_event_id = last_event_id
         self.retry: int | None = None
-        self._max_event = _checked_limit("max_event", max_event)
+        self._max_event = check_count("max_event", max_event)
         self._buffer = _LineBuffer(splits_at_cr=True)
         self._is_at_start = True
         self._event = ""

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 import anyio.abc
 
+from nbhttp._checks import check_count
 from nbhttp._display import Displayed
 from nbhttp._habits import SaysHow, of_tasks
 from nbhttp._tasks.calls import Calls, Limits
-from nbhttp._tasks.checks import is_async, require_callable, require_count, require_seconds
+from nbhttp._tasks.checks import is_async, require_callable, require_seconds
 from nbhttp._tasks.fanout import ResultStream, is_cancelled
 from nbhttp._tasks.loops import Loop
 from nbhttp._tasks.records import (
@@ -94,7 +95,8 @@ class AnyioTaskManager(SaysHow, Displayed, Calls):
         max_history: Ended tasks whose records are kept; the oldest go first.
 
     Raises:
-        ConfigError: When a limit is not a positive whole number, or the timeout not positive.
+        ConfigError: When a limit or the timeout is out of range.
+        TypeError: When a limit is no whole number, or the timeout no number.
     """
 
     _habits = of_tasks
@@ -112,8 +114,8 @@ class AnyioTaskManager(SaysHow, Displayed, Calls):
         if max_processes is None:
             max_processes = os.cpu_count() or 1
         super().__init__(max_tasks=max_tasks, max_threads=max_threads, max_processes=max_processes)
-        self.max_queue = require_count("max_queue", max_queue, at_least=0)
-        self.max_history = require_count("max_history", max_history, at_least=0)
+        self.max_queue = check_count("max_queue", max_queue, least=0)
+        self.max_history = check_count("max_history", max_history, least=0)
         self.default_timeout = require_seconds("default_timeout", default_timeout)
         self._records: dict[Hashable, Record] = {}
         self._history: deque[Record] = deque()

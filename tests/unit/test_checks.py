@@ -43,3 +43,10 @@ def test_wrong_values_are_refused(check: Any, value: object, error: type, messag
     with pytest.raises(error) as caught:
         check("x", value)
     assert str(caught.value) == message
+
+
+def test_0_seconds_may_be_too_few():
+    """For a limit to what runs."""
+    assert check_seconds("s", 0.1, may_be_0=False) == 0.1
+    with pytest.raises(ConfigError, match="s must be more than 0 seconds, not 0"):
+        check_seconds("s", 0, may_be_0=False)

@@ -627,20 +627,21 @@ async def test_shutdown_closes_the_streams() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("error", "options"),
     [
-        {"max_tasks": 0},
-        {"max_threads": True},
-        {"max_processes": 1.5},
-        {"max_queue": -1},
-        {"max_history": "many"},
-        {"default_timeout": 0},
-        {"default_timeout": math.nan},
+        (ConfigError, {"max_tasks": 0}),
+        (TypeError, {"max_threads": True}),
+        (TypeError, {"max_processes": 1.5}),
+        (ConfigError, {"max_queue": -1}),
+        (TypeError, {"max_history": "many"}),
+        (ConfigError, {"default_timeout": 0}),
+        (ConfigError, {"default_timeout": math.nan}),
+        (TypeError, {"default_timeout": "1"}),
     ],
 )
-async def test_bad_limits_are_refused(options: dict[str, Any]) -> None:
-    """A limit that makes no sense is a ConfigError that names it."""
-    with pytest.raises(ConfigError, match=next(iter(options))):
+async def test_bad_limits_are_refused(error: type[Exception], options: dict[str, Any]) -> None:
+    """As the options of a client are, with the name of the limit."""
+    with pytest.raises(error, match=next(iter(options))):
         AnyioTaskManager(**options)
 
 
@@ -665,6 +666,8 @@ async def test_bad_calls_are_refused() -> None:
             manager.imap(double, [1], 0)
         with pytest.raises(ConfigError, match="jitter"):
             manager.imap(double, [1], jitter=-1)
+        with pytest.raises(ConfigError, match="jitter"):
+            manager.imap(double, [1], jitter=math.inf)
         assert not manager.status()
 
 

@@ -9,10 +9,10 @@ from weakref import WeakSet
 
 import anyio
 
+from nbhttp._checks import check_count
 from nbhttp._tasks.checks import (
     is_async,
     name_of,
-    require_count,
     require_on_error,
     require_plain,
     require_seconds,
@@ -55,9 +55,9 @@ class Calls:
     """
 
     def __init__(self, *, max_tasks: int, max_threads: int, max_processes: int) -> None:
-        self.max_tasks = require_count("max_tasks", max_tasks, at_least=1)
-        self.max_threads = require_count("max_threads", max_threads, at_least=1)
-        self.max_processes = require_count("max_processes", max_processes, at_least=1)
+        self.max_tasks = check_count("max_tasks", max_tasks)
+        self.max_threads = check_count("max_threads", max_threads)
+        self.max_processes = check_count("max_processes", max_processes)
         self._last_limits: Limits | None = None
         self._processes = ProcessPool()
         self._streams: WeakSet[ResultStream[Any]] = WeakSet()
@@ -291,7 +291,7 @@ class Calls:
     def _require_concurrency(self, concurrency: int | None) -> int:
         if concurrency is None:
             return self.max_tasks
-        return require_count("concurrency", concurrency, at_least=1)
+        return check_count("concurrency", concurrency)
 
     # -- threads and processes
 

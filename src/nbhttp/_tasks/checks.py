@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any
 
+from nbhttp._checks import check_seconds
 from nbhttp.errors import ConfigError
 from nbhttp.redaction import redact_text
 
@@ -13,7 +14,6 @@ __all__ = [
     "is_async",
     "name_of",
     "require_callable",
-    "require_count",
     "require_on_error",
     "require_plain",
     "require_seconds",
@@ -55,12 +55,8 @@ def require_work(func: object, items: object, task_timeout: float | None, jitter
     if not isinstance(items, Iterable | AsyncIterable):
         raise TypeError(f"expected items to iterate over, not {type(items).__name__}")
     require_seconds("task_timeout", task_timeout)
-    if (
-        isinstance(jitter, bool)
-        or not isinstance(jitter, int | float)
-        or not 0 <= jitter < math.inf
-    ):
-        raise ConfigError(f"jitter must be a number of seconds, 0 or more, not {jitter!r}")
+    if check_seconds("jitter", jitter) == math.inf:
+        raise ConfigError("jitter must be finite")
 
 
 def require_on_error(on_error: str) -> None:
@@ -68,16 +64,5 @@ def require_on_error(on_error: str) -> None:
         raise ConfigError(f"on_error must be 'collect' or 'raise', not {on_error!r}")
 
 
-def require_count(name: str, value: int, *, at_least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise ConfigError(f"{name} must be a whole number from {at_least} up, not {value!r}")
-    return value
-
-
 def require_seconds(name: str, value: float | None) -> float | None:
-    if value is None:
-        return None
-    # Not-a-number fails every comparison.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ConfigError(f"{name} must be a positive number of seconds or None, not {value!r}")
-    return value
+    return None if value is None else check_seconds(name, value, may_be_0=False)
