@@ -327,6 +327,53 @@ async def test_closing_ends_a_wait(client: AsyncHttpClient, scripted: ScriptedSe
         assert await data(stream) == []
 
 
+async def test_retry_after_may_be_a_date(client: AsyncHttpClient, scripted: ScriptedServer) -> None:
+    """A server that refuses until some time is left alone until then, by its own clock."""
+    times = [
+        "Date: Mon, 02 Mar 2026 10:00:00 GMT",
+        "Retry-After: Mon, 02 Mar 2026 10:20:00 GMT",
+        "Content-Length: 0",
+    ]
+    busy = ("\r\n".join(["HTTP/1.1 503 Busy", *times]) + "\r\n\r\n").encode()
+    url = scripted.play([events_head(), b"retry: 0\n\n" + event(1)], [busy, "hold"])
+    heard: list[Any] = []
+    client.subscribe(heard.append)
+    stream = client.sse(url)
+
+    async def close_in_second_pause() -> None:
+        while len([e for e in heard if isinstance(e, RequestRetried)]) < 2:
+            await anyio.sleep(0.001)
+        await stream.aclose()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(close_in_second_pause)
+        assert await data(stream) == ["event 1"]
+    delays = [e.delay for e in heard if isinstance(e, RequestRetried)]
+    assert delays[0] < 1
+    assert 1200 <= delays[1] <= 1200 * 1.25
+
+
+def test_closing_after_its_loop_does_nothing(
+    anyio_backend: str, engine: str, scripted: ScriptedServer
+) -> None:
+    """A stream that was left in its pause can be closed from the next loop, as often as wanted."""
+    url = scripted.play([events_head(), b"retry: 3600000\n\n" + event(1)])
+    with nbhttp.HttpClient(engine=engine, trust_env=False) as client:
+        stream = client.aio.sse(url)
+
+        async def read() -> None:
+            assert (await anext(stream)).data == "event 1"
+            with anyio.move_on_after(0.1):
+                await anext(stream)
+
+        async def close() -> None:
+            await stream.aclose()
+            await stream.aclose()
+
+        anyio.run(read, backend=anyio_backend)
+        anyio.run(close, backend=anyio_backend)
+
+
 async def test_an_id_can_be_taken_back(client: AsyncHttpClient, scripted: ScriptedServer) -> None:
     """An empty ID resets the place: the next connection names none, not the first one again."""
     url = scripted.play([events_head(), b"retry: 0\n\nid\ndata: x\n\n"], [GONE])
@@ -431,6 +478,7 @@ async def test_leaving_closes_the_connection(client: AsyncHttpClient, scripted: 
         (503, "text/event-stream", True, "status"),
         (503, "", False, "again"),
         (429, "", False, "again"),
+        (529, "", False, "again"),
         (401, "", False, "status"),
         (501, "", False, "status"),
     ],

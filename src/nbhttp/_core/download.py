@@ -21,7 +21,7 @@ import anyio
 import anyio.to_thread
 
 from nbhttp._core import events
-from nbhttp._core.answers import RETRYABLE, StartOverError, Verdict, retry_after_s
+from nbhttp._core.answers import StartOverError, Verdict
 from nbhttp._core.asking import Answer, Asker, UsersError
 from nbhttp._core.callers import Caller
 from nbhttp._core.destination import check_target
@@ -34,6 +34,7 @@ from nbhttp._core.partfile import Part
 from nbhttp._core.ranges import Range
 from nbhttp._core.receiving import Receiver, Tally
 from nbhttp._core.reporting import Reporter
+from nbhttp._core.retry import RETRYABLE, retry_after_s
 from nbhttp._core.sidecar import find_by_url
 from nbhttp.downloads import DownloadResult
 from nbhttp.errors import (

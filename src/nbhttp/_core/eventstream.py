@@ -14,6 +14,7 @@ from nbhttp._core import events
 from nbhttp._core import reconnect as reconnecting
 from nbhttp._core.fields import raw_headers
 from nbhttp._core.request import Prepared
+from nbhttp._core.retry import retry_after_s
 from nbhttp._core.runtime import Sleeper, sleeper
 from nbhttp._core.stream import Iteration, Stream, StreamCall, stream_request
 from nbhttp._json import JsonError, loads
@@ -28,8 +29,6 @@ from nbhttp.redaction import redact_url
 from nbhttp.streaming import Decoder, ServerSentEvent, SseDecoder
 
 if TYPE_CHECKING:
-    import httpx
-
     from nbhttp._core.state import ClientState
 
 __all__ = ["EventStream", "event_stream"]
@@ -107,7 +106,8 @@ class EventStream(Stream[ServerSentEvent]):
         """Close the connection, and end a pause before the next; again does nothing."""
         await super().aclose()
         if self._sleeper is not None:
-            self._sleeper.wake()
+            with contextlib.suppress(RuntimeError):  # its loop has ended, and the pause with it
+                self._sleeper.wake()
 
     async def _connect(self) -> None:
         self._received_before = self.received
@@ -228,7 +228,7 @@ class EventStream(Stream[ServerSentEvent]):
             self._retry,
             self._failures,
             random.random(),  # noqa: S311 - spreads clients, guards nothing
-            _retry_after_s(self.headers),
+            retry_after_s(self.headers) or 0.0,
         )
         self._announce_retry(error, seconds)
         self._sleeper = sleeper()
@@ -275,11 +275,6 @@ def _unexpected_type(content_type: str, status: int) -> UnexpectedContentTypeErr
         hint="This URL may not stream events: look at it with client.get(), or read it with "
         "client.lines() or client.ndjson().",
     )
-
-
-def _retry_after_s(headers: httpx.Headers) -> float:
-    value = headers.get("retry-after", "")
-    return float(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0.0
 
 
 class _Events(Iteration[ServerSentEvent]):

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from nbhttp._core.answers import Facts, http_date
+from nbhttp._core.answers import Facts
 from nbhttp._core.digests import Checksum, stated_digests
 from nbhttp._core.hashing import hash_file
 from nbhttp._core.identity import Identity
 from nbhttp._core.record import Record, read_record
+from nbhttp._core.retry import http_date
 from nbhttp._core.validators import Validators
 
 __all__ = ["Existing"]

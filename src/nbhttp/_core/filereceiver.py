@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from nbhttp._core.answers import Facts, Ruling, StartOverError, Verdict, http_date, rule
+from nbhttp._core.answers import Facts, Ruling, StartOverError, Verdict, rule
 from nbhttp._core.asking import Answer
 from nbhttp._core.committing import Commit, ThreadCommitter
 from nbhttp._core.crew import LEAST_BYTES, Crew
@@ -22,6 +22,7 @@ from nbhttp._core.hashing import FollowingHash
 from nbhttp._core.partfile import Part
 from nbhttp._core.ranges import Range
 from nbhttp._core.receiving import Tally, check_digests, decoder_for, undoing
+from nbhttp._core.retry import http_date
 from nbhttp._core.segments import MIN_SPLIT_BYTES, Stream, Streams
 from nbhttp._core.sidecar import Sidecar
 from nbhttp._core.validators import Validators

@@ -7,6 +7,7 @@ client back has ended, and a server that is restarting (502, 503, …) is asked 
 
 from typing import Literal, NamedTuple
 
+from nbhttp._core.retry import RETRYABLE
 from nbhttp.errors import ConfigError
 from nbhttp.redaction import redact_repr
 
@@ -18,7 +19,6 @@ _FIRST_DELAY_S = 1.0
 _MOST_DELAY_S = 30.0  # of our own backoff; a server's `retry` may be longer
 _MOST_RETRY_S = 3600.0
 _SPREAD = 0.25  # so that the clients of a restarted server do not all return at once
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class Ending(NamedTuple):
@@ -61,7 +61,7 @@ def judge(
     if status == 204:
         return "end"
     if status >= 400:
-        return "again" if status in _PASSING and not is_first else "status"
+        return "again" if status in RETRYABLE and not is_first else "status"
     media_type = content_type.partition(";")[0].strip().lower()
     return "read" if media_type == MEDIA_TYPE else "type"
 
