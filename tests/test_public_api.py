@@ -1,8 +1,12 @@
 """The public names of nbhttp: to be read, and changed knowingly."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 import nbhttp
+from nbhttp.config import USER_AGENT
 
 PUBLIC = """
 AnyioTaskManager
@@ -70,6 +74,13 @@ def test_public_names():
     """`__all__` is sorted and holds these names, no more and no less."""
     assert nbhttp.__all__ == PUBLIC
     assert sorted(nbhttp.__all__) == nbhttp.__all__
+
+
+def test_the_version_is_the_same_everywhere():
+    """What is built, what `__version__` says and what servers read."""
+    built = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+    assert nbhttp.__version__ == built["project"]["version"]
+    assert f"nbhttp/{nbhttp.__version__}" == USER_AGENT
 
 
 def test_every_name_loads():
