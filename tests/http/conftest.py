@@ -1,10 +1,12 @@
 """What every HTTP test needs: an engine by name, and clients that speak through it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from servers.counting import CountingServer, running_counting_server
+from servers.scripted import ScriptedServer, running_scripted_server
 
 import nbhttp
 
@@ -37,3 +39,24 @@ async def make_client(engine: str, anyio_backend: str) -> AsyncIterator[MakeClie
 async def client(make_client: MakeClient) -> nbhttp.AsyncHttpClient:
     """A client over the engine with default settings but for a shorter timeout."""
     return make_client()
+
+
+@pytest.fixture(scope="session")
+def _counting_server() -> Iterator[CountingServer]:
+    with running_counting_server() as server:
+        yield server
+
+
+@pytest.fixture
+def counting(_counting_server: CountingServer) -> CountingServer:
+    """A server that knows what is open and under way; as new."""
+    _counting_server.wait_for(lambda s: s.in_flight == 0)
+    _counting_server.reset()
+    return _counting_server
+
+
+@pytest.fixture(scope="module")
+def scripted() -> Iterator[ScriptedServer]:
+    """A server that says what it is told."""
+    with running_scripted_server() as server:
+        yield server

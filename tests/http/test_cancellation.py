@@ -3,7 +3,6 @@
 import asyncio
 import random
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -34,7 +33,7 @@ def server(_server: CountingServer) -> CountingServer:
 
 
 def make(server: CountingServer, engine: str, **options: Any) -> nbhttp.AsyncHttpClient:
-    options = {"timeout": 60.0} | options
+    options = {"timeout": None} | options
     return nbhttp.AsyncHttpClient(server.url, engine=engine, trust_env=False, **options)
 
 
@@ -73,15 +72,11 @@ PHASES: dict[str, tuple[str, Start]] = {
 }
 
 
-async def cancelled(task: "asyncio.Future[Any]", cancel: Callable[[], object]) -> float:
-    """Cancel, and return the seconds until the task has ended."""
-    started = time.perf_counter()
+async def cancelled(task: "asyncio.Future[Any]", cancel: Callable[[], object]) -> None:
+    """Cancel, and wait until the task has ended, which nothing but that does."""
     cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, timeout=20)
-    seconds = time.perf_counter() - started
-    print(f"ended after {seconds * 1000:.1f} ms")
-    return seconds
+        await asyncio.wait_for(task, timeout=30)
 
 
 @pytest.mark.parametrize("how", ["task.cancel", "cancel_all"])
@@ -95,8 +90,7 @@ async def test_a_call_is_cancelled_in_any_phase(
     tasks_before = asyncio.all_tasks()
     task = asyncio.ensure_future(start(client))
     await asyncio.to_thread(server.wait_for, lambda s: s.requests == [path])
-    seconds = await cancelled(task, task.cancel if how == "task.cancel" else client.cancel_all)
-    assert seconds < 5  # usually below 10 ms
+    await cancelled(task, task.cancel if how == "task.cancel" else client.cancel_all)
     assert asyncio.all_tasks() == tasks_before
     await left_nothing(client, server)
 
@@ -111,7 +105,7 @@ async def test_a_connect_is_cancelled(
     while not client._state.gate.held:
         await asyncio.sleep(0)
     await asyncio.sleep(0.05)  # let it send its SYN; there is nothing to wait for
-    assert await cancelled(task, client.cancel_all) < 5
+    await cancelled(task, client.cancel_all)
     assert asyncio.all_tasks() == tasks_before
     assert client._state.engines.connections == 0
     await left_nothing(client, server)
@@ -120,14 +114,15 @@ async def test_a_connect_is_cancelled(
 async def test_a_queued_call_is_cancelled_unsent(server: CountingServer, engine: str) -> None:
     """A call that waits for a slot ends at once; it is never sent and takes no slot."""
     client = make(server, engine, max_connections=1)
-    first = asyncio.ensure_future(client.get("/slow?ms=300"))
+    first = asyncio.ensure_future(client.get("/held"))
     await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 1)
     second = asyncio.ensure_future(client.post("/ok", content=b"never"))
     while not client._state.gate.queued:
         await asyncio.sleep(0)
-    assert await cancelled(second, second.cancel) < 5
+    await cancelled(second, second.cancel)
+    server.release()
     assert (await first).success
-    assert server.requests == ["/slow?ms=300"]
+    assert server.requests == ["/held"]
     await left_nothing(client, server)
 
 
@@ -149,7 +144,7 @@ async def test_cancel_all_from_another_thread(server: CountingServer, engine: st
     tasks = [asyncio.ensure_future(client.get("/stall")) for _ in range(3)]
     await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 3)
     assert await asyncio.to_thread(client.cancel_all) == 3
-    await asyncio.wait(tasks, timeout=20)
+    await asyncio.wait(tasks, timeout=30)
     assert all(task.cancelled() for task in tasks)
     await left_nothing(client, server)
 
@@ -169,7 +164,7 @@ async def test_cancel_all_from_another_loop(server: CountingServer, engine: str)
     thread.start()
     await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 1)
     asyncio.get_running_loop().call_soon(client.cancel_all)
-    await asyncio.to_thread(thread.join, 20)
+    await asyncio.to_thread(thread.join, 30)
     assert len(ended) == 1
     await left_nothing(client, server)
 
@@ -180,7 +175,7 @@ async def test_cancel_all_ends_a_sync_call(server: CountingServer, engine: str) 
     call = asyncio.ensure_future(asyncio.to_thread(_outcome, client, "/stall"))
     await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 1)
     assert client.cancel_all() == 1
-    exc = await asyncio.wait_for(call, timeout=20)
+    exc = await asyncio.wait_for(call, timeout=30)
     assert isinstance(exc, asyncio.CancelledError)
     assert "cancelled by cancel_all()" in exc.__notes__[0]
     assert client.aio._state.gate.held == 0
@@ -246,7 +241,7 @@ async def test_cancel_all_twice(server: CountingServer, engine: str) -> None:
     task = asyncio.ensure_future(client.get("/stall"))
     await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 1)
     client.cancel_all()
-    assert await cancelled(task, client.cancel_all) < 5
+    await cancelled(task, client.cancel_all)
     await left_nothing(client, server)
 
 

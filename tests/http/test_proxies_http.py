@@ -168,7 +168,7 @@ async def test_a_proxy_that_does_not_answer_is_named(
 ) -> None:
     """The limit passed while it was asked for a tunnel; nothing had reached the target."""
     options = over(how, fault.blackhole_url, monkeypatch)
-    async with client_with(**options, timeout=0.2) as client:
+    async with client_with(**options, timeout=0.5) as client:
         r = await client.get("https://api.test.invalid/")
         assert type(r.exception) is nbhttp.TimeoutError
         assert "passed while waiting for an answer of the proxy 127.0.0.1:" in (r.error or "")
@@ -198,7 +198,7 @@ async def test_a_proxys_scheme_is_put_right(fault: FaultServer) -> None:
             (plain, f"TLS with the proxy {plain} failed"),
             (silent, f"in the TLS handshake with the proxy {silent}"),
         ):
-            async with client_with(proxy=f"https://{proxy}", timeout=0.5) as client:
+            async with client_with(proxy=f"https://{proxy}", timeout=2) as client:
                 r = await client.get("https://api.test.invalid/")
                 assert said in (r.error or "")
                 assert "write its address with http://" in (r.hint or "")
@@ -225,10 +225,10 @@ async def test_a_target_behind_a_proxy_is_blamed_itself(
     proxy: Proxy, fault: FaultServer, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TLS goes through the tunnel, and so does the request."""
-    async with client_with(**over(how, proxy.url, monkeypatch), timeout=0.5) as client:
+    async with client_with(**over(how, proxy.url, monkeypatch)) as client:
         r = await client.get(fault.tls_url + "/echo")
         assert "the TLS certificate of 127.0.0.1:" in (r.error or "")
-        r = await client.get(fault.blackhole_url)
+        r = await client.get(fault.blackhole_url, timeout=0.5)
         assert "passed while waiting for the first byte of the answer" in (r.error or "")
 
 

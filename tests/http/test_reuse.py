@@ -16,6 +16,13 @@ def connections_of(fault: FaultServer) -> list[int]:
     return [row["conn"] for row in fault.log()]
 
 
+async def until(fault: FaultServer, path: str, claim: str) -> None:
+    """Let the loop go on until the server says it of all requests for `path`."""
+    await anyio.to_thread.run_sync(
+        lambda: fault.wait_for(lambda rows: all(row[claim] for row in rows), path=path)
+    )
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_connection_is_reused(make_client, fault: FaultServer, scheme: str) -> None:
     """Requests one after the other share a connection."""
@@ -74,7 +81,7 @@ async def test_late_bytes_are_no_answer(client: nbhttp.AsyncHttpClient, fault: F
     url = fault.raw("/case", PLAIN + FORGED, keep=1, step=len(PLAIN), delay=50)
     for _ in range(3):
         assert (await client.get(url)).content == b"ok"
-        await anyio.sleep(0.2)  # the server's forged answer arrives meanwhile
+        await until(fault, "/case", "answered")  # the forged one has gone out as well
         assert (await client.get(fault.url + "/echo")).json()["target"] == "/echo"
 
 
@@ -84,7 +91,7 @@ async def test_a_connection_that_died_while_idle_is_replaced(
     """A server may close an idle connection; the next request goes over a new one, once."""
     for method in ("GET", "PUT", "GET"):
         assert (await client.get(fault.url + "/conn/die")).success
-        await anyio.sleep(0.1)  # the server closes
+        await until(fault, "/conn/die", "closed")
         assert (await client.request(method, fault.url + "/echo")).success
     assert len(fault.log(path="/echo")) == 3
 
@@ -103,7 +110,7 @@ async def test_a_connection_expires(make_client, fault: FaultServer) -> None:
     """After `keepalive_expiry` seconds of idleness another connection is opened."""
     client = make_client(keepalive_expiry=0.05)
     await client.get(fault.url + "/echo")
-    await anyio.sleep(0.2)
+    await anyio.sleep(0.2)  # four times as long
     await client.get(fault.url + "/echo")
     assert len(set(connections_of(fault))) == 2
 

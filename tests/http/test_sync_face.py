@@ -461,19 +461,18 @@ def test_the_interpreter_ends_quietly(server: CountingServer, end: str) -> None:
 
 
 INTERRUPTED = """
-import sys, time, nbhttp
-client = nbhttp.HttpClient(sys.argv[1], timeout=30)
+import sys, nbhttp
+client = nbhttp.HttpClient(sys.argv[1], timeout=None)
 assert client.get("/ok")
 try:
     {call}
 except KeyboardInterrupt:
-    stopped = time.time()
+    print("interrupted")
 else:
     sys.exit("it was not interrupted")
 state = client.aio._state
 assert state.gate.held == state.gate.queued == 0, state.gate.held
 assert client.get("/ok")
-print(stopped)
 """
 CALLS = {
     "waiting": "client.get('/stall')",
@@ -481,7 +480,7 @@ CALLS = {
     "sending": "client.post('/sink', content=b'x' * 100_000_000)",
     "streaming": "[None for _ in client.stream('GET', '/drip').__enter__().iter_bytes()]",
     "mapping": "client.map(['/stall'] * 8)",
-    "module": "nbhttp.get(sys.argv[1] + '/stall')",
+    "module": "nbhttp.get(sys.argv[1] + '/stall', timeout=None)",
     "running": "nbhttp.run(client.aio.get('/stall'))",
 }
 
@@ -489,9 +488,10 @@ CALLS = {
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("call", CALLS)
 def test_an_interrupt_ends_a_sync_call(server: CountingServer, call: str) -> None:
-    """SIGINT raises KeyboardInterrupt at once, closes the connection and spares the client."""
-    import time
+    """SIGINT raises KeyboardInterrupt, closes the connection and spares the client.
 
+    The calls have no limit and would never end by themselves.
+    """
     script = INTERRUPTED.format(call=CALLS[call])
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", script, server.url],
@@ -502,13 +502,9 @@ def test_an_interrupt_ends_a_sync_call(server: CountingServer, call: str) -> Non
         path = {"receiving": "/half", "sending": "/sink", "streaming": "/drip"}.get(call, "/stall")
         number = 8 if call == "mapping" else 1
         server.wait_for(lambda s: s.requests.count(path) == number)
-        sent = time.time()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "")
-    delay = float(out) - sent
-    print(f"KeyboardInterrupt after {delay:.3f} s")
-    assert delay < 5  # of 30; usually a few milliseconds
+    assert (process.returncode, out, err) == (0, "interrupted\n", "")
     server.wait_for(lambda s: s.in_flight == 0)
 
 

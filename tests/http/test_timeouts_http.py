@@ -1,18 +1,17 @@
-"""Time limits: the whole attempt, its phases, the queue. Bounds are tenfold: no race with the machine."""
-
-import time
+"""Time limits: the whole attempt, its phases, the queue."""
 
 import anyio
 import anyio.lowlevel
 import httpx
 import pytest
 from servers import FaultServer
+from servers.counting import CountingServer
 
 import nbhttp
 
 pytestmark = pytest.mark.anyio
 
-LIMIT_S = 0.3
+LIMIT_S = 0.5
 SLOW = [
     ("/conn/stall", "waiting for the first byte"),
     ("/conn/dripheaders?ms=30&pad=900", "receiving the answer"),
@@ -29,9 +28,8 @@ async def test_the_total_ends_every_kind_of_slowness(
     client: nbhttp.AsyncHttpClient, fault: FaultServer, path: str, phase: str
 ) -> None:
     """Seconds are a limit for the attempt, however steadily bytes drip in."""
-    started = time.monotonic()
+    assert (await client.get(fault.url + "/echo")).success  # to connect takes its time, too
     r = await client.get(fault.url + path, timeout=LIMIT_S)
-    assert LIMIT_S * 0.5 < time.monotonic() - started < LIMIT_S * 10
     assert type(r.exception) is nbhttp.TimeoutError
     assert isinstance(r.exception, TimeoutError)
     assert f"the limit of {LIMIT_S:g} s passed while {phase}" in (r.error or "")
@@ -43,6 +41,7 @@ async def test_the_total_ends_every_kind_of_slowness(
 
 async def test_a_black_hole_ends(client: nbhttp.AsyncHttpClient, fault: FaultServer) -> None:
     """A server that accepts and never says a word, plain or where TLS is expected."""
+    assert not await client.get(fault.tls_url)  # to load the authorities takes its time, too
     for url, phase in (
         (fault.blackhole_url, "waiting for the first byte"),
         (fault.blackhole_url.replace("http", "https"), "in the TLS handshake"),
@@ -68,10 +67,10 @@ async def test_httpx_timeouts_limit_the_phases(
     client: nbhttp.AsyncHttpClient, fault: FaultServer
 ) -> None:
     """An httpx.Timeout has no total: a dripping body passes, a stall does not."""
-    limits = httpx.Timeout(5.0, read=LIMIT_S)
-    r = await client.get(fault.url + "/file/a/160?drip=60", timeout=limits)
+    r = await client.get(fault.url + "/file/a/192?drip=100", timeout=httpx.Timeout(30, read=1))
     assert r.success, r.error
-    assert r.elapsed > LIMIT_S
+    assert r.elapsed > 1
+    limits = httpx.Timeout(30, read=LIMIT_S)
     r = await client.get(fault.url + "/conn/stall", timeout=limits)
     assert type(r.exception) is nbhttp.TimeoutError
     assert f"the limit of {LIMIT_S:g} s passed while waiting" in (r.error or "")
@@ -87,27 +86,30 @@ async def test_no_limit_waits(client: nbhttp.AsyncHttpClient, fault: FaultServer
         assert (await client.get(fault.url + "/echo?delay=50", timeout=timeout)).success
 
 
-async def test_the_queue_has_its_own_limit(make_client, fault: FaultServer) -> None:
+async def test_the_queue_has_its_own_limit(make_client, counting: CountingServer) -> None:
     """Waiting for one of `max_connections` does not count, but `pool` bounds it."""
-    client = make_client(max_connections=1)
-    results: list[nbhttp.RequestResult] = []
+    client = make_client(counting.url, max_connections=1)
+    results: dict[str, nbhttp.RequestResult] = {}
 
     async def ask(path: str, **options) -> None:
-        results.append(await client.get(fault.url + path, **options))
+        results[path] = await client.get(path, **options)
 
     async with anyio.create_task_group() as group:
-        group.start_soon(lambda: ask("/echo?delay=600"))
-        await anyio.sleep(0.1)
-        group.start_soon(lambda: ask("/echo?queued", timeout=0.4))
-        group.start_soon(lambda: ask("/echo?bounded", timeout=httpx.Timeout(5, pool=0.1)))
-    by_url = {r.url.partition("?")[2]: r for r in results}
-    assert by_url["queued"].success
-    assert by_url["queued"].timing.queue > 0.3
-    bounded = by_url["bounded"]
+        group.start_soon(ask, "/held")
+        await anyio.to_thread.run_sync(counting.wait_for, lambda s: s.in_flight == 1)
+        group.start_soon(lambda: ask("/ok?queued", timeout=LIMIT_S))
+        while not client._state.gate.queued:
+            await anyio.lowlevel.checkpoint()
+        # The queued one came before and so waits longer than its limit.
+        await ask("/ok?bounded", timeout=httpx.Timeout(30, pool=LIMIT_S * 1.2))
+        counting.release()
+    assert results["/ok?queued"].success
+    assert results["/ok?queued"].timing.queue > LIMIT_S
+    bounded = results["/ok?bounded"]
     assert type(bounded.exception) is nbhttp.TimeoutError
-    assert "the limit of 0.1 s passed while waiting for a free connection" in (bounded.error or "")
+    assert "the limit of 0.6 s passed while waiting for a free connection" in (bounded.error or "")
     assert "max_connections" in (bounded.hint or "")
-    assert [row["target"] for row in fault.log()] == ["/echo?delay=600", "/echo?queued"]
+    assert counting.requests == ["/held", "/ok?queued"]
     assert client._state.gate.held == 0
 
 
@@ -125,7 +127,7 @@ async def test_timing_says_where_the_time_went(
         assert isinstance(r.elapsed, float)
     assert first.timing.connect > 0
     assert again.timing.connect == 0.0
-    drip = await client.get(fault.url + "/file/a/160?drip=20")
+    drip = await client.get(fault.url + "/file/a/160?drip=60")
     assert drip.timing.receive > 0.1
 
 
@@ -145,7 +147,7 @@ async def test_cancelling_closes_the_connection(make_client, fault: FaultServer)
             await client.get(fault.url + path)
         assert scope.cancelled_caught
         assert client._state.gate.held == 0
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while client._state.engines.connections:
                 await anyio.lowlevel.checkpoint()  # the transport closes a moment later
     assert (await client.get(fault.url + "/echo")).success

@@ -12,8 +12,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,13 @@ class FaultServer:
         assert isinstance(rows, list)
         return rows
 
+    def wait_for(self, claim: Callable[[list[Any]], bool], *, path: str = "") -> None:
+        """Return when `claim(log)` holds; fail when it does not within 30 s."""
+        give_up_at = time.monotonic() + 30
+        while not claim(rows := self.log(path=path)):
+            assert time.monotonic() < give_up_at, rows[-5:]
+            time.sleep(0.005)  # the log is in another process
+
     def stats(self) -> dict[str, Any]:
         """Return connection and in-flight maxima and request counts."""
         stats = self.control("/_stats")
@@ -134,7 +142,7 @@ def running_process(command: list[str], **options: Any) -> Iterator[subprocess.P
             yield process
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=30)
 
 
 def first_json_line(process: subprocess.Popen[str]) -> Any:

@@ -15,9 +15,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\no
 class CountingServer:
     """Counts connections and requests, and lets a test wait for a count.
 
-    Paths: `/ok` answers at once; `/slow?ms=N` after N milliseconds; `/stall` never; `/half` sends
-    a head and a part of the body, then nothing; `/drip` sends a piece every 10 ms for ever;
-    `/sink` reads so slowly that a large upload takes long.
+    Paths: `/ok` answers at once; `/slow?ms=N` after N milliseconds; `/held` when it is released;
+    `/stall` never; `/half` sends a head and a part of the body, then nothing; `/drip` sends a piece
+    every 10 ms for ever; `/sink` reads so slowly that a large upload takes long.
 
     Attributes:
         open: Connections open now.
@@ -25,24 +25,37 @@ class CountingServer:
         requests: Paths asked for so far, in order.
         in_flight: Requests under way; one ends with its answer or its connection.
         max_in_flight: The most there were at once.
+        drops: Pieces that `/drip` sent so far.
     """
 
     def __init__(self) -> None:
         self.url = ""
-        self.open = self.opened = self.in_flight = self.max_in_flight = 0
+        self.open = self.opened = self.in_flight = self.max_in_flight = self.drops = 0
         self.requests: list[str] = []
         self.transports: set[asyncio.Transport] = set()
+        self.held: set[_Connection] = set()
+        self.loop: asyncio.AbstractEventLoop
         self._changed = threading.Condition()
 
     def reset(self) -> None:
         """Forget what has been, but not what is open."""
         with self._changed:
-            self.opened, self.max_in_flight, self.requests = 0, self.in_flight, []
+            self.opened = self.drops = 0
+            self.max_in_flight, self.requests = self.in_flight, []
+
+    def release(self) -> None:
+        """Answer the requests for `/held` that have come."""
+
+        def answer() -> None:
+            while self.held:
+                self.held.pop().end(OK)
+
+        self.loop.call_soon_threadsafe(answer)
 
     def wait_for(self, claim: Callable[["CountingServer"], bool]) -> None:
-        """Return when `claim(server)` holds; fail when it does not within 10 s."""
+        """Return when `claim(server)` holds; fail when it does not within 30 s."""
         with self._changed:
-            held = self._changed.wait_for(lambda: claim(self), timeout=10)
+            held = self._changed.wait_for(lambda: claim(self), timeout=30)
         assert held, f"{self.open=} {self.in_flight=} {self.requests[-20:]=}"
 
     @contextlib.contextmanager
@@ -74,6 +87,7 @@ class _Connection(asyncio.Protocol):
         if self.timer is not None:
             self.timer.cancel()
         self.server.transports.discard(self.transport)
+        self.server.held.discard(self)
         with self.server.changing():
             self.server.open -= 1
             if self.is_busy:
@@ -115,6 +129,8 @@ class _Connection(asyncio.Protocol):
         elif url.path == "/slow":
             delay_s = int(parse_qs(url.query)["ms"][0]) / 1000
             self.timer = asyncio.get_running_loop().call_later(delay_s, self.end, OK)
+        elif url.path == "/held":
+            self.server.held.add(self)
         elif url.path == "/half":
             self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfew")
         elif url.path == "/drip":
@@ -127,6 +143,8 @@ class _Connection(asyncio.Protocol):
 
     def drip(self) -> None:
         self.transport.write(b"4\r\ndrop\r\n")
+        with self.server.changing():
+            self.server.drops += 1
         self.timer = asyncio.get_running_loop().call_later(0.01, self.drip)
 
     def sip(self) -> None:
@@ -151,7 +169,7 @@ def running_counting_server() -> Iterator[CountingServer]:
 
     async def serve() -> None:
         nonlocal stop
-        loop = asyncio.get_running_loop()
+        server.loop = loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
         stop = lambda: loop.call_soon_threadsafe(stopped.set)  # noqa: E731
         listener = await loop.create_server(
@@ -168,7 +186,7 @@ def running_counting_server() -> Iterator[CountingServer]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), name="counting-server")
     thread.start()
-    ready.wait(timeout=20)
+    assert ready.wait(timeout=60)
     try:
         yield server
     finally:

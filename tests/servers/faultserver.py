@@ -196,7 +196,10 @@ def http_date(spec):
 
 
 # ---------------------------------------------------------------- control
-@route("/_log", "GET: requests received. since=N, path=PREFIX, server=main|other|tls")
+@route(
+    "/_log",
+    "GET: requests received, whether the answer went out whole (answered) and the connection has ended (closed). since=N, path=PREFIX, server=main|other|tls",
+)
 async def _log(r):
     rows = [
         e
@@ -943,12 +946,14 @@ async def handle(rd, w, server):
     S.conns_total += 1
     S.max_conns = max(S.max_conns, S.conns)
     cid = S.conns_total
+    rows = []
     try:
         while True:
             r = await read_request(rd, w, server, cid)
+            row = {}
             if not r.path.startswith("/_"):
                 S.requests += 1
-                S.log.append(
+                row.update(
                     dict(
                         n=len(S.log) + 1,
                         t=round(time.monotonic() - S.started, 4),
@@ -963,8 +968,12 @@ async def handle(rd, w, server):
                         body_len=len(r.body),
                         body_sha256=hashlib.sha256(r.body).hexdigest(),
                         body_b64=base64.b64encode(r.body[:8192]).decode(),
+                        answered=False,
+                        closed=False,
                     )
                 )
+                S.log.append(row)
+                rows.append(row)
             S.inflight += 1
             S.path_inflight[r.path] = S.path_inflight.get(r.path, 0) + 1
             S.max_inflight, S.path_max[r.path] = (
@@ -982,6 +991,7 @@ async def handle(rd, w, server):
                         await asyncio.sleep(int(opt.get("delay", 0)) / 1000)
                     if "keep" not in opt:
                         raise Drop("reset" in opt)
+                    row["answered"] = True
                     continue
                 hit = max(
                     (
@@ -997,6 +1007,7 @@ async def handle(rd, w, server):
                     if hit
                     else r.reply({"error": "no such endpoint", "endpoints": sorted(HANDLERS)}, 404)
                 )
+                row["answered"] = True
             finally:
                 S.inflight -= 1
                 S.path_inflight[r.path] = S.path_inflight.get(r.path, 1) - 1
@@ -1025,6 +1036,8 @@ async def handle(rd, w, server):
             await w.wait_closed()
         except Exception:
             pass
+        for row in rows:
+            row["closed"] = True
 
 
 async def start(port=0, tls=None, tls_delay=0.0):
