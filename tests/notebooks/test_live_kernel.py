@@ -1,6 +1,6 @@
 """Streams in a real kernel: shown while they run, stopped by an interrupt, static when saved."""
 
-import time
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,15 +73,18 @@ def shown(messages: list[Any]) -> list[str]:
 def test_one_output_is_brought_up_to_date(front: Front, demo: DemoServer) -> None:
     """A token stream: displayed once, updated at most ten times a second, static at the end."""
     front.run("import nbhttp\nclient = nbhttp.AsyncHttpClient()")
-    code = f"await nbhttp.live(client.sse('{demo.url}/streams/assistant?interval=0.05'))"
-    started = time.monotonic()
+    code = f"seen = await nbhttp.live(client.sse('{demo.url}/streams/assistant?interval=0.05'))"
     messages = front.run(code)
-    seconds = time.monotonic() - started
     assert [m["msg_type"] for m in messages].count("display_data") == 1
     assert not [m for m in messages if m["msg_type"] in ("stream", "error", "execute_result")]
     texts = shown(messages)
-    assert 3 < len(texts) <= 2 + 10 * seconds
-    assert "not complete, as of" in texts[len(texts) // 2]
+    (seconds,) = (
+        m["content"]["data"]["text/plain"]
+        for m in front.run("seen.seconds")
+        if m["msg_type"] == "execute_result"
+    )
+    assert 2 < len(texts) <= 2 + 10 * float(seconds)
+    assert all("not complete, as of" in text for text in texts[:-1])
     lengths = [len(t) for t in texts[:-1]]
     assert lengths == sorted(lengths)
     assert texts[-1].startswith("ended  GET http://127.0.0.1")
@@ -95,7 +98,7 @@ def test_one_output_is_brought_up_to_date(front: Front, demo: DemoServer) -> Non
     "code",
     [
         "await nbhttp.live(aio.stream_request('GET', url, 1))",
-        "nbhttp.live(client.lines(url, chunks))".replace(", chunks", ""),
+        "nbhttp.live(client.lines(url))",
         "async for piece in aio.stream_request('GET', url, 1): await tick()",
         "async for piece in aio.stream_request('GET', url, 10**9): pass",
         "async for piece in aio.stream_request('GET', url, 1): pass",
@@ -107,7 +110,8 @@ def test_one_output_is_brought_up_to_date(front: Front, demo: DemoServer) -> Non
 def test_an_interrupt_stops_it_and_closes_the_connection(
     front: Front, server: CountingServer, code: str
 ) -> None:
-    """However the stream is read; the next cell works."""
+    """However the stream is read, which has no end of its own; the next cell works."""
+    server.reset()
     front.run(
         "import asyncio, time, nbhttp\n"
         "aio, client = nbhttp.AsyncHttpClient(), nbhttp.HttpClient()\n"
@@ -115,13 +119,10 @@ def test_an_interrupt_stops_it_and_closes_the_connection(
         "async def tick(): await asyncio.sleep(0.001)"
     )
     message_id = front.start(code)
-    server.wait_for(lambda s: s.in_flight == 1)
-    time.sleep(0.3)  # into the loop
-    interrupted = time.monotonic()
+    server.wait_for(lambda s: s.drops > 30)  # into the loop
     front.manager.interrupt_kernel()
     server.wait_for(lambda s: s.in_flight == 0 and s.open == 0)
     messages = list(front.messages(message_id))
-    assert time.monotonic() - interrupted < 10
     errors = [m["content"]["ename"] for m in messages if m["msg_type"] == "error"]
     assert errors in (["KeyboardInterrupt"], ["CancelledError"])
     if "live" in code:
@@ -160,5 +161,5 @@ def test_what_is_saved_is_static_and_bounded(demo: DemoServer) -> None:
     assert "the last 3 of" in texts[1]
     assert "all 5 events" in texts[2]
     assert "WARNING" in texts[3]
-    assert "pieces" in texts[4] or "piece" in texts[4]
+    assert re.search(r"^\d+ pieces? · 122 KB · ", texts[4], re.MULTILINE)
     assert notebook.cells[-1].outputs[0].data["text/plain"].endswith("3, 'ended')")
