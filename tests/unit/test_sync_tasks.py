@@ -89,7 +89,7 @@ def test_iterables_with_a_length_run_off_the_loop_too() -> None:
     manager = TaskManager()
     assert manager.map(double, Lazy()) == [0, 2, 4, 6, 8]
     assert threads == {threading.get_ident()}
-    results = manager.gather(work, Lazy(), concurrency=2, total_timeout=0.05)
+    results = manager.gather(work, Lazy(), concurrency=2, total_timeout=0.5)
     assert results[0] == 0
     assert [type(result) for result in results[1:]] == [nbhttp.errors.TimeoutError] * 4
 

@@ -31,7 +31,7 @@ async def double(number: int) -> int:
 
 async def until(condition: Any) -> None:
     """Give others the loop until something holds; the deadline only ends a failing test."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not condition():
             await anyio.sleep(0.001)
 
@@ -296,7 +296,7 @@ async def test_an_unstoppable_thread_keeps_its_slot_and_says_so() -> None:
     """The slot of a timed-out thread is free when the thread ends, not before."""
     release = threading.Event()
     async with AnyioTaskManager(max_threads=1) as manager:
-        manager.add_task("stuck", release.wait, 10, timeout=0.01)
+        manager.add_task("stuck", release.wait, 60, timeout=0.01)
         stuck = await manager.wait("stuck")
         assert stuck.state == "timeout"
         assert "keeps one of 1 thread slots" in (stuck.note or "")
@@ -309,10 +309,10 @@ async def test_an_unstoppable_thread_keeps_its_slot_and_says_so() -> None:
 
 async def test_a_stuck_thread_keeps_its_slot_over_a_restart() -> None:
     """Shutting down does not wait for a thread, and does not forget it."""
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
     manager = await AnyioTaskManager(max_threads=1).start()
-    manager.add_task("stuck", release.wait, 10)
-    await anyio.sleep(0.01)
+    manager.add_task("stuck", lambda: begun.set() or release.wait(60))
+    await until(begun.is_set)
     await manager.shutdown()
     async with manager:
         manager.add_task("next", threading.get_ident)
@@ -329,7 +329,7 @@ async def test_run_in_thread_returns_raises_and_times_out() -> None:
     with pytest.raises(ZeroDivisionError):
         await manager.run_in_thread(divmod, 7, 0)
     with pytest.raises(TimeoutError, match="keeps its slot"):
-        await manager.run_in_thread(release.wait, 10, timeout=0.01)
+        await manager.run_in_thread(release.wait, 60, timeout=0.01)
     with anyio.move_on_after(0.01) as limit:
         await manager.run_in_thread(threading.get_ident)
     assert limit.cancelled_caught
@@ -379,10 +379,10 @@ async def test_gather_keeps_what_ended_within_the_total_timeout() -> None:
         return number
 
     manager = AnyioTaskManager()
-    results = await manager.gather(work, range(6), concurrency=3, total_timeout=0.05)
+    results = await manager.gather(work, range(6), concurrency=3, total_timeout=0.5)
     assert results[:2] == [0, 1]
     assert [type(result) for result in results[2:]] == [nbhttp.errors.TimeoutError] * 4
-    results = await manager.gather(work, [0, 5], task_timeout=0.02)
+    results = await manager.gather(work, [0, 5], task_timeout=0.5)
     assert (results[0], type(results[1])) == (0, nbhttp.errors.TimeoutError)
     with pytest.raises(TimeoutError, match=r"total of 0\.02 s"):
         await manager.gather(work, range(6), total_timeout=0.02, on_error="raise")
@@ -395,13 +395,13 @@ async def test_waiting_for_a_thread_is_not_counted_by_a_timeout() -> None:
     results: list[Any] = []
 
     async def gather() -> None:
-        results.extend(await manager.gather(str, ["a", "b"], task_timeout=0.02))
+        results.extend(await manager.gather(str, ["a", "b"], task_timeout=0.5))
 
     async with anyio.create_task_group() as group:
-        group.start_soon(manager.run_in_thread, release.wait, 10)
+        group.start_soon(manager.run_in_thread, release.wait, 60)
         await anyio.wait_all_tasks_blocked()
         group.start_soon(gather)
-        await anyio.sleep(0.1)
+        await anyio.sleep(0.7)
         release.set()
     assert results == ["a", "b"]
 
@@ -427,7 +427,7 @@ async def test_a_length_that_is_wrong_loses_nothing(kind: str) -> None:
                 yield number
 
     make: Any = SyncNumbers if kind == "sync" else AsyncNumbers
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         assert await AnyioTaskManager().gather(double, make()) == []
         assert await AnyioTaskManager().gather(double, make(1, 2)) == [2, 4]
 
