@@ -307,15 +307,17 @@ async def test_ten_thousand_requests_may_wait(server: CountingServer) -> None:
 async def test_only_a_pool_timeout_bounds_the_queue(server: CountingServer, engine: str) -> None:
     """Waiting in the queue does not count for `timeout`; `httpx.Timeout(pool=…)` bounds it."""
     client = make(server, engine, max_connections=1)
-    blocker = asyncio.ensure_future(client.get("/slow?ms=400"))
-    while not client._state.gate.held:
+    blocker = asyncio.ensure_future(client.get("/held"))
+    await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 1)
+    patient = asyncio.ensure_future(client.get("/ok", timeout=0.5))
+    while not client._state.gate.queued:
         await asyncio.sleep(0)
-    impatient = await client.get("/ok", timeout=httpx.Timeout(5, pool=0.05))
+    impatient = await client.get("/ok", timeout=httpx.Timeout(30, pool=0.6))
     assert isinstance(impatient.exception, nbhttp.TimeoutError)
     assert "connection" in str(impatient.error)
-    patient = await client.get("/ok", timeout=0.2)
-    assert patient.success
-    assert patient.timing.queue > 0.2
+    server.release()
+    assert (await patient).success
+    assert (await patient).timing.queue > 0.5
     assert (await blocker).success
     assert client._state.gate.held == client._state.gate.queued == 0
     await client.aclose()
@@ -393,14 +395,13 @@ async def test_many_clients_leave_nothing_on_a_loop(server: CountingServer, engi
     await asyncio.to_thread(server.wait_for, lambda s: s.open == 0)
 
 
-@pytest.mark.filterwarnings("ignore:Async generator 'httpcore:ResourceWarning")  # trio's, of it
-@pytest.mark.parametrize("run", ["asyncio", "trio"])
+@pytest.mark.parametrize(
+    ("engine", "run"), [("httpx", "asyncio"), ("direct", "asyncio"), ("httpx", "trio")]
+)
 def test_a_stream_left_at_the_end_of_its_loop_gives_its_slot_back(
     server: CountingServer, engine: str, run: str
 ) -> None:
     """Leaving it is the last that the loop does: what closes it may be cancelled unbegun."""
-    if run == "trio" and engine == "direct":
-        pytest.skip("trio is spoken by httpx only")
     client = make(server, engine, max_connections=2)
     ends: list[object] = []
     client.subscribe(lambda e: ends.append(e) if type(e).__name__ == "RequestFinished" else None)

@@ -20,11 +20,7 @@ from nbhttp._core.events import RequestFinished, RequestRetried
 from nbhttp._core.reconnect import Ending, delay_s, judge, wants_client_back
 from nbhttp.testing import DemoServer
 
-pytestmark = [
-    pytest.mark.anyio,
-    # httpcore leaves the generators of a body that is not read to its end to the collector.
-    pytest.mark.filterwarnings("ignore:Async generator 'httpcore:ResourceWarning"),
-]
+pytestmark = pytest.mark.anyio
 
 GONE = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
