@@ -42,11 +42,12 @@ if nox is not None:
 
     @nox.session(venv_backend="none")
     def system(session: nox.Session) -> None:
-        """Install what the tests need from Debian; elsewhere say what is missing."""
+        """Install what the tests need from Debian, or fail; elsewhere say what is missing."""
         missing = [p for command, p in SYSTEM_PACKAGES.items() if not _find(command)]
         if not missing:
             return
-        if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        can_install = shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0
+        if can_install:
             env = {"DEBIAN_FRONTEND": "noninteractive"}
             session.run("apt-get", "update", "-qq", external=True, silent=True)
             session.run(
@@ -55,7 +56,8 @@ if nox is not None:
             )  # fmt: skip
         for command in SYSTEM_PACKAGES:
             if not _find(command):
-                session.warn(f"{command} is missing: the tests that need it are skipped")
+                tell = session.error if can_install else session.warn
+                tell(f"{command} is missing: the tests that need it would be skipped")
 
     @nox.session
     def lint(session: nox.Session) -> None:
@@ -98,7 +100,7 @@ def _install(session: "nox.Session", *what: str) -> None:
 
 
 def _find(command: str) -> str | None:
-    return shutil.which(command) or shutil.which(command, path="/usr/sbin:/usr/local/sbin")
+    return shutil.which(command) or shutil.which(command, path="/usr/sbin")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,6 @@ def _write(folder: Path, name: str, settings: object) -> None:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A JupyterLab whose settings, kernels and files are all in a folder of its own."""
-    pytest.importorskip("jupyterlab")
     base = tmp_path_factory.mktemp("lab")
     folder, settings = base / "work", base / "settings"
     folder.mkdir()
