@@ -41,7 +41,7 @@ async def client(make_client: MakeClient) -> nbhttp.AsyncHttpClient:
     return make_client()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _counting_server() -> Iterator[CountingServer]:
     with running_counting_server() as server:
         yield server

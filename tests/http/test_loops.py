@@ -6,34 +6,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import anyio
 import httpx
 import pytest
-from servers.counting import CountingServer, running_counting_server
+from servers.counting import CountingServer
 
 import nbhttp
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(scope="module")
-def _server() -> Iterator[CountingServer]:
-    with running_counting_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(_server: CountingServer) -> CountingServer:
-    """A server that counts; as new."""
-    _server.wait_for(lambda s: s.in_flight == 0)
-    _server.reset()
-    return _server
-
-
-def make(server: CountingServer, engine: str, **options: object) -> nbhttp.AsyncHttpClient:
-    return nbhttp.AsyncHttpClient(server.url, engine=engine, trust_env=False, **options)  # type: ignore[arg-type] # options of the test
+def make(counting: CountingServer, engine: str, **options: object) -> nbhttp.AsyncHttpClient:
+    return nbhttp.AsyncHttpClient(counting.url, engine=engine, trust_env=False, **options)  # type: ignore[arg-type] # options of the test
 
 
 SCRIPTS = {
@@ -174,7 +160,7 @@ assert client.get("/ok")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_a_client_survives_its_loops(server: CountingServer, engine: str, script: str) -> None:
+def test_a_client_survives_its_loops(counting: CountingServer, engine: str, script: str) -> None:
     """Each loop's end closes its connections; no warning, no "Event loop is closed"."""
     head = (
         "import asyncio, gc, sys, nbhttp\n"
@@ -190,7 +176,7 @@ def test_a_client_survives_its_loops(server: CountingServer, engine: str, script
             "error",
             "-c",
             head + SCRIPTS[script],
-            server.url,
+            counting.url,
             engine,
         ],
         capture_output=True,
@@ -201,14 +187,14 @@ def test_a_client_survives_its_loops(server: CountingServer, engine: str, script
     # On a busy machine asyncio's debug mode reports what took over 0.1 s.
     said = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
     assert (done.returncode, said) == (0, [])
-    server.wait_for(lambda s: s.open == 0)
+    counting.wait_for(lambda s: s.open == 0)
 
 
-async def test_connections_close_with_their_loop(server: CountingServer, engine: str) -> None:
+async def test_connections_close_with_their_loop(counting: CountingServer, engine: str) -> None:
     """When a loop in a thread ends, the server sees its connections closed at once."""
-    client = make(server, engine)
+    client = make(counting, engine)
     await asyncio.to_thread(lambda: asyncio.run(client.get("/ok")))
-    server.wait_for(lambda s: s.opened == 1 and s.open == 0)
+    counting.wait_for(lambda s: s.opened == 1 and s.open == 0)
     assert (await client.get("/ok")).success
     assert client._state.engines.connections == 1
     await client.aclose()
@@ -232,9 +218,9 @@ def in_threads(*functions: Callable[[], object]) -> None:
     assert not errors, errors
 
 
-def test_max_connections_bounds_all_loops(server: CountingServer, engine: str) -> None:
+def test_max_connections_bounds_all_loops(counting: CountingServer, engine: str) -> None:
     """Two loops in threads, the sync face and a map together never exceed `max_connections`."""
-    client = nbhttp.HttpClient(server.url, engine=engine, max_connections=4, trust_env=False)
+    client = nbhttp.HttpClient(counting.url, engine=engine, max_connections=4, trust_env=False)
     results: list[nbhttp.RequestResult] = []
 
     async def many() -> None:
@@ -250,15 +236,15 @@ def test_max_connections_bounds_all_loops(server: CountingServer, engine: str) -
     in_threads(lambda: asyncio.run(many()), lambda: asyncio.run(many()), some, some, mapped)
     assert [r.error for r in results if not r] == []
     assert len(results) == 140
-    assert server.max_in_flight <= 4
+    assert counting.max_in_flight <= 4
     assert client.aio._state.gate.held == 0
     client.close()
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
-def test_the_queue_is_fair_over_loops(server: CountingServer, kind: str) -> None:
+def test_the_queue_is_fair_over_loops(counting: CountingServer, kind: str) -> None:
     """Requests of two loops that wait for one slot are served in the order in which they came."""
-    client = make(server, "httpx", max_connections=1)
+    client = make(counting, "httpx", max_connections=1)
     gate = client._state.gate
     new_loop = asyncio.new_event_loop
     if kind == "uvloop":
@@ -280,7 +266,7 @@ def test_the_queue_is_fair_over_loops(server: CountingServer, kind: str) -> None
     async def main() -> None:
         # A stalled request holds the only slot until all are in line, odd and even by turns.
         blocker = asyncio.ensure_future(client.get("/stall"))
-        await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 1)
+        await asyncio.to_thread(counting.wait_for, lambda s: s.in_flight == 1)
         asking = asyncio.gather(
             asyncio.to_thread(run, range(0, 20, 2)), asyncio.to_thread(run, range(1, 20, 2))
         )
@@ -291,31 +277,31 @@ def test_the_queue_is_fair_over_loops(server: CountingServer, kind: str) -> None
         await asking
 
     asyncio.run(main())
-    assert server.requests == ["/stall", *(f"/ok?{number}" for number in range(20))]
+    assert counting.requests == ["/stall", *(f"/ok?{number}" for number in range(20))]
 
 
-async def test_ten_thousand_requests_may_wait(server: CountingServer) -> None:
+async def test_ten_thousand_requests_may_wait(counting: CountingServer) -> None:
     """A long queue is only a queue: no request fails for its length."""
-    client = make(server, "httpx", max_connections=8, timeout=30.0)
+    client = make(counting, "httpx", max_connections=8, timeout=30.0)
     results = await asyncio.gather(*(client.get("/ok") for _ in range(10_000)))
     assert [r.error for r in results if not r] == []
-    assert server.max_in_flight <= 8
-    assert server.opened <= 8
+    assert counting.max_in_flight <= 8
+    assert counting.opened <= 8
     await client.aclose()
 
 
-async def test_only_a_pool_timeout_bounds_the_queue(server: CountingServer, engine: str) -> None:
+async def test_only_a_pool_timeout_bounds_the_queue(counting: CountingServer, engine: str) -> None:
     """Waiting in the queue does not count for `timeout`; `httpx.Timeout(pool=…)` bounds it."""
-    client = make(server, engine, max_connections=1)
+    client = make(counting, engine, max_connections=1)
     blocker = asyncio.ensure_future(client.get("/held"))
-    await asyncio.to_thread(server.wait_for, lambda s: s.in_flight == 1)
+    await asyncio.to_thread(counting.wait_for, lambda s: s.in_flight == 1)
     patient = asyncio.ensure_future(client.get("/ok", timeout=0.5))
     while not client._state.gate.queued:
         await asyncio.sleep(0)
     impatient = await client.get("/ok", timeout=httpx.Timeout(30, pool=0.6))
     assert isinstance(impatient.exception, nbhttp.TimeoutError)
     assert "connection" in str(impatient.error)
-    server.release()
+    counting.release()
     assert (await patient).success
     assert (await patient).timing.queue > 0.5
     assert (await blocker).success
@@ -323,9 +309,9 @@ async def test_only_a_pool_timeout_bounds_the_queue(server: CountingServer, engi
     await client.aclose()
 
 
-async def test_await_and_the_sync_face_at_once(server: CountingServer, engine: str) -> None:
+async def test_await_and_the_sync_face_at_once(counting: CountingServer, engine: str) -> None:
     """While a loop awaits, threads use the sync face of the same client; both are served."""
-    client = nbhttp.HttpClient(server.url, engine=engine, trust_env=False)
+    client = nbhttp.HttpClient(counting.url, engine=engine, trust_env=False)
     results = await asyncio.gather(
         *(client.aio.get("/slow?ms=5") for _ in range(20)),
         *(asyncio.to_thread(client.get, "/slow?ms=5") for _ in range(20)),
@@ -334,7 +320,7 @@ async def test_await_and_the_sync_face_at_once(server: CountingServer, engine: s
     await client.aio.aclose()
 
 
-async def test_the_users_code_runs_on_the_callers_loop(server: CountingServer) -> None:
+async def test_the_users_code_runs_on_the_callers_loop(counting: CountingServer) -> None:
     """Hooks, auth flows and async iterables run on the loop that awaits, also for `map`."""
     loops: set[object] = set()
 
@@ -351,18 +337,18 @@ async def test_the_users_code_runs_on_the_callers_loop(server: CountingServer) -
         yield b"piece"
 
     hooks = {"request": [hook], "response": [hook]}
-    client = nbhttp.AsyncHttpClient(server.url, event_hooks=hooks, auth=Signed())
+    client = nbhttp.AsyncHttpClient(counting.url, event_hooks=hooks, auth=Signed())
     assert (await client.post("/ok", content=body())).success
     assert (await client.map([("POST", "/ok", {"content": body()})])).ok
     assert loops == {asyncio.get_running_loop()}
     await client.aclose()
 
 
-def test_many_loops_leave_nothing_behind(server: CountingServer, engine: str) -> None:
+def test_many_loops_leave_nothing_behind(counting: CountingServer, engine: str) -> None:
     """A client that was used on 30 loops holds nothing of them: neither loops nor sockets."""
     import weakref
 
-    client = make(server, engine)
+    client = make(counting, engine)
     loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
     async def main() -> None:
@@ -374,15 +360,15 @@ def test_many_loops_leave_nothing_behind(server: CountingServer, engine: str) ->
     gc.collect()
     assert len(client._state.engines._sets) <= 1
     assert len(loops) <= 2  # the client remembers the last one
-    server.wait_for(lambda s: s.open == 0)
+    counting.wait_for(lambda s: s.open == 0)
 
 
-async def test_many_clients_leave_nothing_on_a_loop(server: CountingServer, engine: str) -> None:
+async def test_many_clients_leave_nothing_on_a_loop(counting: CountingServer, engine: str) -> None:
     """Clients that come and go on a long-lived loop leave no engine, connection or waiter."""
     from nbhttp._core import runtime
 
     for _ in range(20):
-        client = make(server, engine)
+        client = make(counting, engine)
         assert (await client.get("/ok")).success
         del client
     gc.collect()
@@ -392,17 +378,17 @@ async def test_many_clients_leave_nothing_on_a_loop(server: CountingServer, engi
         await asyncio.sleep(0.01)
         gc.collect()
     assert len(end.members) == 0
-    await asyncio.to_thread(server.wait_for, lambda s: s.open == 0)
+    await asyncio.to_thread(counting.wait_for, lambda s: s.open == 0)
 
 
 @pytest.mark.parametrize(
     ("engine", "run"), [("httpx", "asyncio"), ("direct", "asyncio"), ("httpx", "trio")]
 )
 def test_a_stream_left_at_the_end_of_its_loop_gives_its_slot_back(
-    server: CountingServer, engine: str, run: str
+    counting: CountingServer, engine: str, run: str
 ) -> None:
     """Leaving it is the last that the loop does: what closes it may be cancelled unbegun."""
-    client = make(server, engine, max_connections=2)
+    client = make(counting, engine, max_connections=2)
     ends: list[object] = []
     client.subscribe(lambda e: ends.append(e) if type(e).__name__ == "RequestFinished" else None)
 
@@ -414,4 +400,4 @@ def test_a_stream_left_at_the_end_of_its_loop_gives_its_slot_back(
         anyio.run(leave, backend=run)
         assert client.cancel_all() == 0
         assert len(ends) == number + 1
-    server.wait_for(lambda s: s.in_flight == 0)
+    counting.wait_for(lambda s: s.in_flight == 0)

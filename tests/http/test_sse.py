@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from servers import FaultServer
-from servers.scripted import ScriptedServer, events_head, running_scripted_server
+from servers.scripted import ScriptedServer, events_head
 
 import nbhttp
 from nbhttp import AsyncHttpClient, LoggerManager, ServerSentEvent
@@ -42,13 +41,6 @@ def anyio_backend(backend_and_engine: tuple[str, str]) -> str:
 def engine(backend_and_engine: tuple[str, str]) -> str:
     """The engine."""
     return backend_and_engine[1]
-
-
-@pytest.fixture(scope="module")
-def scripted() -> Iterator[ScriptedServer]:
-    """A server that says what it is told."""
-    with running_scripted_server() as server:
-        yield server
 
 
 def event(number: int) -> bytes:

@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import threading
 import tracemalloc
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -16,8 +15,8 @@ from conftest import MakeClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import FaultServer
-from servers.counting import CountingServer, running_counting_server
-from servers.scripted import END, HEAD, ScriptedServer, chunk, running_scripted_server
+from servers.counting import CountingServer
+from servers.scripted import END, HEAD, ScriptedServer, chunk
 
 import nbhttp
 from nbhttp import AsyncHttpClient
@@ -44,27 +43,6 @@ def anyio_backend(backend_and_engine: tuple[str, str]) -> str:
 def engine(backend_and_engine: tuple[str, str]) -> str:
     """The engine."""
     return backend_and_engine[1]
-
-
-@pytest.fixture(scope="module")
-def _counting() -> Iterator[CountingServer]:
-    with running_counting_server() as server:
-        yield server
-
-
-@pytest.fixture
-def counting(_counting: CountingServer) -> CountingServer:
-    """A server that knows what is open; as new."""
-    _counting.wait_for(lambda s: s.in_flight == 0)
-    _counting.reset()
-    return _counting
-
-
-@pytest.fixture(scope="module")
-def scripted() -> Iterator[ScriptedServer]:
-    """A server that says what it is told."""
-    with running_scripted_server() as server:
-        yield server
 
 
 async def read_into(items: list[Any], stream: Any) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import anyio
 import httpx
 import pytest
-from servers.counting import CountingServer, running_counting_server
+from servers.counting import CountingServer
 
 import nbhttp
 from nbhttp import AsyncHttpClient, HttpClient
@@ -21,24 +21,10 @@ from nbhttp import AsyncHttpClient, HttpClient
 VERBS = ["get", "post", "put", "patch", "delete", "head", "options"]
 
 
-@pytest.fixture(scope="module")
-def _server() -> Iterator[CountingServer]:
-    with running_counting_server() as server:
-        yield server
-
-
 @pytest.fixture
-def server(_server: CountingServer) -> CountingServer:
-    """A server that counts; as new."""
-    _server.wait_for(lambda s: s.in_flight == 0)
-    _server.reset()
-    return _server
-
-
-@pytest.fixture
-def client(server: CountingServer) -> Iterator[HttpClient]:
+def client(counting: CountingServer) -> Iterator[HttpClient]:
     """A sync client."""
-    with HttpClient(server.url, trust_env=False) as client:
+    with HttpClient(counting.url, trust_env=False) as client:
         yield client
 
 
@@ -118,13 +104,13 @@ def test_aio_is_the_same_client() -> None:
 # Anywhere
 
 
-def test_a_get_in_plain_code(client: HttpClient, server: CountingServer) -> None:
+def test_a_get_in_plain_code(client: HttpClient, counting: CountingServer) -> None:
     """It works without a loop, with each verb, and connections are reused."""
     for verb in VERBS[:5]:
         assert getattr(client, verb)("/ok").text == "ok"
     assert client.request("GET", "/ok").success
-    assert nbhttp.get(server.url + "/ok").success
-    assert server.opened == 2  # one for the client, one for the module
+    assert nbhttp.get(counting.url + "/ok").success
+    assert counting.opened == 2  # one for the client, one for the module
 
 
 def test_a_get_inside_a_running_loop(client: HttpClient) -> None:
@@ -136,7 +122,7 @@ def test_a_get_inside_a_running_loop(client: HttpClient) -> None:
     assert asyncio.run(main()) == ["ok"] * 3
 
 
-def test_eight_threads_at_once(client: HttpClient, server: CountingServer) -> None:
+def test_eight_threads_at_once(client: HttpClient, counting: CountingServer) -> None:
     """Threads that call at the same moment each get their answer."""
     together = threading.Barrier(8)
     results: list[nbhttp.RequestResult] = []
@@ -151,7 +137,7 @@ def test_eight_threads_at_once(client: HttpClient, server: CountingServer) -> No
     for thread in threads:
         thread.join(timeout=60)
     assert [r.text for r in results] == ["ok"] * 160
-    assert server.opened <= 8
+    assert counting.opened <= 8
 
 
 def test_a_thread_while_a_loop_awaits(client: HttpClient) -> None:
@@ -165,13 +151,13 @@ def test_a_thread_while_a_loop_awaits(client: HttpClient) -> None:
     assert all(asyncio.run(main()))
 
 
-def test_a_call_from_the_private_loop_is_refused(server: CountingServer) -> None:
+def test_a_call_from_the_private_loop_is_refused(counting: CountingServer) -> None:
     """A sync call in an async hook of the sync client would wait for itself: a clear error."""
 
     async def hook(request: httpx.Request) -> None:
-        nbhttp.get(server.url + "/ok")
+        nbhttp.get(counting.url + "/ok")
 
-    client = HttpClient(server.url, event_hooks={"request": [hook]})
+    client = HttpClient(counting.url, event_hooks={"request": [hook]})
     with pytest.raises(RuntimeError, match="use the async client there"):
         client.get("/ok")
     assert client.aio._state.gate.held == 0
@@ -190,7 +176,7 @@ class ThreadNotes:
         self.threads.add(threading.get_ident())
 
 
-def test_hooks_auth_and_bodies_run_in_the_calling_thread(server: CountingServer) -> None:
+def test_hooks_auth_and_bodies_run_in_the_calling_thread(counting: CountingServer) -> None:
     """Hooks, an auth flow and a generator for the body run in the thread that calls."""
     notes = ThreadNotes()
 
@@ -206,17 +192,17 @@ def test_hooks_auth_and_bodies_run_in_the_calling_thread(server: CountingServer)
             yield b"piece"
 
     hooks = {"request": [notes.note], "response": [notes.note]}
-    client = HttpClient(server.url, event_hooks=hooks, auth=Signed())
+    client = HttpClient(counting.url, event_hooks=hooks, auth=Signed())
     assert client.post("/ok", content=body()).success
     assert notes.threads == {threading.get_ident()}
 
 
-def test_a_hook_may_call_the_client(server: CountingServer) -> None:
+def test_a_hook_may_call_the_client(counting: CountingServer) -> None:
     """A hook may use the same sync client for a call of its own."""
-    inner = HttpClient(server.url)
+    inner = HttpClient(counting.url)
     answers: list[str] = []
     client = HttpClient(
-        server.url,
+        counting.url,
         max_connections=1,
         event_hooks={"request": [lambda _: answers.append(inner.get("/ok").text)]},
     )
@@ -225,7 +211,7 @@ def test_a_hook_may_call_the_client(server: CountingServer) -> None:
 
 
 @pytest.mark.parametrize("place", ["request", "response", "auth", "body"])
-def test_what_the_users_code_raises_is_raised(server: CountingServer, place: str) -> None:
+def test_what_the_users_code_raises_is_raised(counting: CountingServer, place: str) -> None:
     """An exception of the user's code leaves the call as the same object; no slot is lost."""
     error = LookupError("mine")
 
@@ -237,14 +223,14 @@ def test_what_the_users_code_raises_is_raised(server: CountingServer, place: str
         raise error
 
     hooks = {place: [fail]} if place in {"request", "response"} else None
-    client = HttpClient(server.url, event_hooks=hooks, auth=fail if place == "auth" else None)
+    client = HttpClient(counting.url, event_hooks=hooks, auth=fail if place == "auth" else None)
     content = body() if place == "body" else None
     with pytest.raises(LookupError) as caught:
         client.post("/ok", content=content)
     assert caught.value is error
     assert client.aio._state.gate.held == 0
     client.close()
-    server.wait_for(lambda s: s.in_flight == 0)
+    counting.wait_for(lambda s: s.in_flight == 0)
 
 
 def test_events_are_emitted_in_the_callers_context(client: HttpClient) -> None:
@@ -264,13 +250,13 @@ def test_events_are_emitted_in_the_callers_context(client: HttpClient) -> None:
 # Streams
 
 
-def test_a_stream_is_read_piece_by_piece(client: HttpClient, server: CountingServer) -> None:
+def test_a_stream_is_read_piece_by_piece(client: HttpClient, counting: CountingServer) -> None:
     """`stream` gives pieces while the body is on the wire; leaving the block closes it."""
     with client.stream("GET", "/drip") as response:
         pieces = response.iter_bytes()
         assert next(pieces).startswith(b"drop")
-        assert server.in_flight == 1
-    server.wait_for(lambda s: s.in_flight == 0)
+        assert counting.in_flight == 1
+    counting.wait_for(lambda s: s.in_flight == 0)
     assert client.aio._state.gate.held == 0
 
 
@@ -295,18 +281,18 @@ def test_a_live_response_refuses_a_wrong_size(client: HttpClient) -> None:
 
 
 def test_an_error_in_the_block_closes_the_stream(
-    client: HttpClient, server: CountingServer
+    client: HttpClient, counting: CountingServer
 ) -> None:
     """What the block raises is raised, and the connection is closed."""
     error = LookupError("mine")
     with pytest.raises(LookupError) as caught, client.stream("GET", "/drip"):
         raise error
     assert caught.value is error
-    server.wait_for(lambda s: s.in_flight == 0)
+    counting.wait_for(lambda s: s.in_flight == 0)
     assert client.aio._state.gate.held == 0
 
 
-def test_a_dropped_stream_is_closed(client: HttpClient, server: CountingServer) -> None:
+def test_a_dropped_stream_is_closed(client: HttpClient, counting: CountingServer) -> None:
     """A stream that nobody refers to any more is closed without a wait."""
     import gc
 
@@ -315,14 +301,14 @@ def test_a_dropped_stream_is_closed(client: HttpClient, server: CountingServer) 
     assert response.status_code == 200
     del manager, response
     gc.collect()
-    server.wait_for(lambda s: s.in_flight == 0)
+    counting.wait_for(lambda s: s.in_flight == 0)
 
 
 # Processes
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_after_a_fork(server: CountingServer) -> None:
+def test_after_a_fork(counting: CountingServer) -> None:
     """Parent and child go on with the same client object after a fork, and end quietly."""
     script = """
 import os, sys, nbhttp
@@ -336,14 +322,14 @@ if child:
     assert client.get("/ok") and nbhttp.get(sys.argv[1] + "/ok")
     client.close()
 """
-    before = server.open
-    run_script(script, server.url)
-    server.wait_for(lambda s: s.open <= before)
-    assert server.opened == 4  # the parent kept its two
+    before = counting.open
+    run_script(script, counting.url)
+    counting.wait_for(lambda s: s.open <= before)
+    assert counting.opened == 4  # the parent kept its two
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_fork_with_requests_in_flight(server: CountingServer) -> None:
+def test_a_fork_with_requests_in_flight(counting: CountingServer) -> None:
     """What the parent has in flight, and its slots, are not the child's."""
     script = """
 import os, sys, threading, nbhttp
@@ -361,7 +347,7 @@ if not child:
 assert os.waitpid(child, 0)[1] == 0
 assert client.cancel_all() == 1
 """
-    done = run_script(script, server.url, check=False)
+    done = run_script(script, counting.url, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -372,12 +358,12 @@ def get_status(url: str) -> int | None:
 @pytest.mark.parametrize(
     "method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()]
 )
-def test_multiprocessing(server: CountingServer, method: str) -> None:
+def test_multiprocessing(counting: CountingServer, method: str) -> None:
     """Worker processes call as the parent does, however they are started."""
-    assert nbhttp.get(server.url + "/ok").success
+    assert nbhttp.get(counting.url + "/ok").success
     with multiprocessing.get_context(method).Pool(2) as pool:
-        assert pool.map(get_status, [server.url] * 4) == [200] * 4
-    assert nbhttp.get(server.url + "/ok").success
+        assert pool.map(get_status, [counting.url] * 4) == [200] * 4
+    assert nbhttp.get(counting.url + "/ok").success
 
 
 QUIET_ENDS = {
@@ -448,13 +434,13 @@ asyncio.run(main(), debug=True)
 
 
 @pytest.mark.parametrize("end", QUIET_ENDS)
-def test_the_interpreter_ends_quietly(server: CountingServer, end: str) -> None:
+def test_the_interpreter_ends_quietly(counting: CountingServer, end: str) -> None:
     """However a script ends, nothing is written to stderr, and every connection closes."""
-    before = server.open
-    done = run_script("import sys, nbhttp\nurl = sys.argv[1]\n" + QUIET_ENDS[end], server.url)
+    before = counting.open
+    done = run_script("import sys, nbhttp\nurl = sys.argv[1]\n" + QUIET_ENDS[end], counting.url)
     if "used at exit" in end:
         assert done.stdout.split() == ["ok"]
-    server.wait_for(lambda s: s.open <= before)
+    counting.wait_for(lambda s: s.open <= before)
 
 
 # Interrupts
@@ -487,33 +473,33 @@ CALLS = {
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("call", CALLS)
-def test_an_interrupt_ends_a_sync_call(server: CountingServer, call: str) -> None:
+def test_an_interrupt_ends_a_sync_call(counting: CountingServer, call: str) -> None:
     """SIGINT raises KeyboardInterrupt, closes the connection and spares the client.
 
     The calls have no limit and would never end by themselves.
     """
     script = INTERRUPTED.format(call=CALLS[call])
     with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", script, server.url],
+        [sys.executable, "-W", "error", "-c", script, counting.url],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         path = {"receiving": "/half", "sending": "/sink", "streaming": "/drip"}.get(call, "/stall")
         number = 8 if call == "mapping" else 1
-        server.wait_for(lambda s: s.requests.count(path) == number)
+        counting.wait_for(lambda s: s.requests.count(path) == number)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "interrupted\n", "")
-    server.wait_for(lambda s: s.in_flight == 0)
+    counting.wait_for(lambda s: s.in_flight == 0)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_sync_call_within_anyio(server: CountingServer, backend: str) -> None:
+def test_a_sync_call_within_anyio(counting: CountingServer, backend: str) -> None:
     """The name of the caller's library does not go along to nbhttp's own loop."""
 
     async def main() -> list[bool]:
-        with HttpClient(server.url, trust_env=False) as client:
+        with HttpClient(counting.url, trust_env=False) as client:
             lines = list(client.lines("/ok"))
             return [client.get("/ok").success, len(lines) == 1, len(client.map(["/ok"]).ok) == 1]
 
@@ -563,9 +549,9 @@ asyncio.run(main())
 """
 
 
-def test_run_nests_in_a_running_loop(server: CountingServer) -> None:
+def test_run_nests_in_a_running_loop(counting: CountingServer) -> None:
     """In a running loop it nests there; nothing is patched before that."""
-    done = run_script(NESTED, server.url, check=False)
+    done = run_script(NESTED, counting.url, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["ok", "ok", "ok", "mine"]
 
@@ -622,7 +608,7 @@ def test_run_refuses_what_cannot_be_nested() -> None:
     assert lines[1].startswith("trio's event loop cannot be nested; await the coroutine")
 
 
-def test_nothing_is_patched(server: CountingServer) -> None:
+def test_nothing_is_patched(counting: CountingServer) -> None:
     """Importing nbhttp and using it leaves asyncio as it was, and loads no nest-asyncio."""
     script = """
 import asyncio, sys
@@ -634,4 +620,4 @@ assert after == before[0]
 assert asyncio.get_event_loop_policy() is before[1]
 assert "nest_asyncio2" not in sys.modules
 """
-    run_script(script, server.url)
+    run_script(script, counting.url)

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from servers import FaultServer
-from servers.counting import CountingServer, running_counting_server
-from servers.scripted import ScriptedServer, events_head, running_scripted_server
+from servers.counting import CountingServer
+from servers.scripted import ScriptedServer, events_head
 
 import nbhttp
 from nbhttp import AsyncHttpClient, HttpClient
@@ -28,27 +28,6 @@ def client(request: pytest.FixtureRequest) -> Iterator[HttpClient]:
     """A sync client over an engine."""
     with HttpClient(engine=request.param, trust_env=False, timeout=10.0) as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def _counting() -> Iterator[CountingServer]:
-    with running_counting_server() as server:
-        yield server
-
-
-@pytest.fixture
-def counting(_counting: CountingServer) -> CountingServer:
-    """A server that knows what is open; as new."""
-    _counting.wait_for(lambda s: s.in_flight == 0)
-    _counting.reset()
-    return _counting
-
-
-@pytest.fixture(scope="module")
-def scripted() -> Iterator[ScriptedServer]:
-    """A server that says what it is told."""
-    with running_scripted_server() as server:
-        yield server
 
 
 # The same as the async side
