@@ -123,6 +123,10 @@ def test_a_bar_becomes_a_sentence(
     expect(summary).to_have_count(1)
     expect(summary).to_have_text("harbour.bin 12 MB, already there")
     assert len(book.outputs(1)) == 1
+
+    book.command("notebook:hide-all-cell-outputs")
+    folded = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputPlaceholder")
+    expect(folded).to_have_text("<!-- harbour.bin: 12 MB, already there -->")
     assert not watched.trouble
 
 

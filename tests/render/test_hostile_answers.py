@@ -73,7 +73,7 @@ def test_markup_adds_no_element_and_no_attribute(place: str) -> None:
 
 def page_shape(result: RequestResult) -> set[str]:
     """Return what the page is made of, but for the stylesheet, which is the same in all."""
-    return set(shape(html(Card(result)).partition("</style>")[2]))
+    return set(shape(html(Card(result)).partition("<details hidden>")[0]))
 
 
 # A payload may be a number, an empty text or a secret's shape, and is then drawn as such; and an

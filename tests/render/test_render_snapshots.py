@@ -28,8 +28,8 @@ def test_answer_looks_as_before(name: str) -> None:
     """Text and HTML of an answer are the same bytes as they were."""
     bundle = ANSWERS[name]()._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/html"}
-    style, _, html = bundle["text/html"].partition("</style>")
-    assert style.startswith("<style>")
+    html, _, style = bundle["text/html"].partition("<details hidden>")
+    assert style.endswith("</style></details>")
     compare(FOLDER / f"{name}.txt", bundle["text/plain"] + "\n")
     compare(FOLDER / f"{name}.html", html + "\n")
 

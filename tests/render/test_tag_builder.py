@@ -1,12 +1,14 @@
 """The builder writes what is safe and refuses the rest."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from render.visible_text import parsed
 
 from nbhttp._marks import visible
-from nbhttp._render.tags import icon, stylesheet, tag, to_html
+from nbhttp._render.tags import icon, output, stylesheet, tag, to_html
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,26 @@ def test_depth_needs_no_stack() -> None:
 
 
 @given(st.text())
+def test_words_before_an_output_stay_in_their_comment(words: str) -> None:
+    """An output begins with a line in words, in one comment, whatever the words are."""
+    written = output(words, tag("p", "seen"), ".a{b:c}")
+    first, _, rest = written.partition("\n")
+    assert re.fullmatch(r"<!-- [^<>\r\n]* -->", first)
+    assert rest.startswith("<p>")
+    assert [element.tag for element in parsed(rest).find("body")] == ["p", "details"]
+
+
+def test_the_text_of_a_style_whose_tags_are_dropped_is_folded() -> None:
+    """A filter that keeps what is between the tags leaves it behind everything, folded."""
+    written = output("all well", tag("p", "seen"), ".a{b:c}")
+    filtered = re.sub("</?style>| hidden", "", written)
+    seen, folded = parsed(filtered).find("body")
+    assert (seen.tag, seen.text, seen.tail) == ("p", "seen", None)
+    assert (folded.tag, dict(folded.attrib), folded.tail) == ("details", {}, None)
+    assert "".join(folded.itertext()) == ".a{b:c}"
+
+
+@given(st.text())
 def test_what_is_visible_stays(text: str) -> None:
     """Making visible twice changes nothing more, and the result can be encoded."""
     shown = visible(text)
@@ -84,8 +106,6 @@ def test_unseen_characters_get_marks(text: str, shown: str) -> None:
 
 def test_stylesheet_is_small_and_closed() -> None:
     """It loads nothing, and every class in it is ours."""
-    import re
-
     css = stylesheet()
     assert len(css.encode()) <= 6_000
     assert "url(" not in css

@@ -34,7 +34,7 @@ def visible_text(html: str) -> str:
 
 
 def _ordered(element: Any) -> list[str]:
-    if element.tag == "style":
+    if not isinstance(element.tag, str) or "hidden" in element.attrib:  # a comment, the style
         return [element.tail or ""]
     around = "" if element.tag in INLINE else " "
     out = [around, element.get("alt") or "", element.text or ""]

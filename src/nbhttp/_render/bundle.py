@@ -11,7 +11,7 @@ from nbhttp._json import _collector_paused
 from nbhttp._render.blocks import Block, Picture
 from nbhttp._render.limits import Limits
 from nbhttp._render.options import options
-from nbhttp._render.tags import stylesheet, to_html
+from nbhttp._render.tags import output, stylesheet
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -64,19 +64,20 @@ def mimebundle(
 def html(shown: Shown) -> str:
     """Return the HTML of an output, `MAX_HTML` at most, inlined pictures apart."""
     from nbhttp._render.html import card
+    from nbhttp._render.text import lines
 
     settings = options.display.settings
-    style = stylesheet()
-    room = MAX_HTML - len(style)
+    css = stylesheet()
 
     def write(blocks: Sequence[Block]) -> str:
-        return to_html(card(blocks, settings.theme))
+        words = "".join(span.text for span in next(lines(blocks), ()))
+        return output(words, card(blocks, settings.theme), css)
 
     def cost(written: str, blocks: Sequence[Block]) -> int:
         pictures = sum(len(block.data) * 4 // 3 + 4 for block in _pictures(blocks))
         return len(written.encode()) - pictures
 
-    return style + _fitting(shown, Limits.of(settings), write, cost, room)
+    return _fitting(shown, Limits.of(settings), write, cost, MAX_HTML)
 
 
 def _pictures(blocks: Sequence[Block]) -> Iterator[Picture]:

@@ -11,9 +11,9 @@ from functools import cache
 from importlib.resources import files
 from typing import TypeAlias
 
-from nbhttp._marks import visible
+from nbhttp._marks import one_line, visible
 
-__all__ = ["Child", "Tag", "icon", "stylesheet", "tag", "to_html"]
+__all__ = ["Child", "Tag", "compact", "icon", "output", "stylesheet", "tag", "to_html"]
 
 _ELEMENTS = frozenset(
     """
@@ -21,6 +21,7 @@ _ELEMENTS = frozenset(
     table caption thead tbody tr th td svg path
     """.split()
 )
+_MOST_WORDS = 160
 _EMPTY = frozenset(["br", "img"])
 _ATTRIBUTES = frozenset("class style title alt src open scope role aria-hidden viewBox d".split())
 _CLASS = re.compile(r"nbhttp-[a-z-]+( nbhttp-[a-z-]+)*")
@@ -113,6 +114,23 @@ def _opening(item: Tag) -> str:
     return f"<{item.name}{''.join(written)}>"
 
 
+def output(words: str, root: Tag, css: str) -> str:
+    """Return the HTML of one output, which every reader can do something with.
+
+    A notebook that folds an output away shows the first line of its HTML as it is written: words,
+    in a comment. A filter that drops the tags of a style but not what is between them leaves it as
+    text: behind everything, and folded where the filter knows `<details>`.
+
+    Args:
+        words: What it says, in a line.
+        root: The element that is seen.
+        css: The stylesheet, from `compact`.
+    """
+    said = one_line(words, _MOST_WORDS).translate(_TEXT_ESCAPES)
+    style = f"<details hidden><summary></summary><style>{css}</style></details>"
+    return f"<!-- {said} -->\n{to_html(root)}{style}"
+
+
 # The files beside this module
 
 
@@ -122,11 +140,16 @@ def _static(name: str) -> str:
 
 @cache
 def stylesheet() -> str:
-    """Return the `<style>` element, comments and needless space taken out."""
-    css = re.sub(r"/\*.*?\*/", "", _static("nbhttp.css"), flags=re.DOTALL)
+    """Return the CSS of cards."""
+    return compact(_static("nbhttp.css"))
+
+
+def compact(css: str) -> str:
+    """Return a stylesheet without comments and needless space."""
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
     css = re.sub(r"\s+", " ", css)
     css = re.sub(r"\s*([{};,>])\s*", r"\1", css).replace(";}", "}").replace(": ", ":")
-    return f"<style>{css.strip()}</style>"
+    return css.strip()
 
 
 @cache

@@ -1,7 +1,6 @@
 """Where progress is drawn: a notebook's output, a terminal, or lines of text."""
 
 import datetime as dt
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +9,7 @@ from importlib.resources import files
 from typing import Any, Protocol, TextIO
 
 from nbhttp._marks import visible
-from nbhttp._render.tags import Child, icon, tag, to_html
+from nbhttp._render.tags import Child, compact, icon, output, tag
 from nbhttp.progress.auto import View
 from nbhttp.progress.board import Outcome, Row
 from nbhttp.progress.place import Place
@@ -234,7 +233,7 @@ def _running(rows: Sequence[Row]) -> dict[str, str]:
     note = _as_of(rows)
     plain = "\n".join([*(_line(row) for row in rows), note])
     html: list[Child] = [[_bar_html(row) for row in rows], tag("div", note, classes="nbhttp-note")]
-    return {"text/plain": visible(plain, keep="\n"), "text/html": _page(html)}
+    return {"text/plain": visible(plain, keep="\n"), "text/html": _page(_line(rows[0]), html)}
 
 
 def _as_of(rows: Sequence[Row]) -> str:
@@ -264,16 +263,14 @@ def _ended(outcome: Outcome) -> dict[str, str]:
         tag("strong", outcome.label),
         f" {outcome.text}",
     ]
-    return {"text/plain": visible(_sentence(outcome)), "text/html": _page(line)}
+    words = _sentence(outcome)
+    return {"text/plain": visible(words), "text/html": _page(words, line)}
 
 
-def _page(children: Child) -> str:
-    return _style() + to_html(tag("div", children, classes="nbhttp-progress"))
+def _page(words: str, children: Child) -> str:
+    return output(words, tag("div", children, classes="nbhttp-progress"), _css())
 
 
 @cache
-def _style() -> str:
-    css = (files("nbhttp.progress") / "progress.css").read_text("utf-8")
-    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
-    css = re.sub(r"\s+", " ", css).strip()
-    return f"<style>{css}</style>"
+def _css() -> str:
+    return compact((files("nbhttp.progress") / "progress.css").read_text("utf-8"))
