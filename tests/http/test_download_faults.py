@@ -18,6 +18,7 @@ from servers import FaultServer
 
 import nbhttp
 from nbhttp import HttpClient
+from nbhttp._core.events import DownloadProgress
 
 SIZE = 3_000_000
 CORPUS = Path(__file__).parent.parent / "corpora/download_resume/sequences.jsonl"
@@ -186,6 +187,22 @@ def test_retry_after_is_kept(client: HttpClient, fault: FaultServer, tmp_path: P
     )
     assert not result.success
     assert len(result.attempts) == 1
+
+
+def test_waiting_has_a_reason(client: HttpClient, fault: FaultServer, tmp_path: Path):
+    """Before an answer there is none; before another attempt it is said which, when and why."""
+    told: list[Any] = []
+    client.download_file(f"{fault.url}/file/a/9?delay=500", tmp_path / "f", progress=told.append)
+    reasons = [event.waiting_because for event in told if isinstance(event, DownloadProgress)]
+    assert reasons[0] == "no answer yet"
+    assert reasons[-1] is None
+    told.clear()
+    client.download_file(
+        f"{fault.url}/status/503?times=1&retry_after=1", tmp_path / "g", progress=told.append
+    )
+    reasons = [event.waiting_because for event in told if isinstance(event, DownloadProgress)]
+    (pause,) = {reason for reason in reasons if reason is not None and "in 1 s" in reason}
+    assert pause.startswith("attempt 2 of 5 in 1 s, after 503 Service Unavailable")
 
 
 def test_a_permanent_refusal_is_not_retried(client: HttpClient, fault: FaultServer, tmp_path: Path):

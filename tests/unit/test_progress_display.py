@@ -21,6 +21,7 @@ from nbhttp._core.events import (
     DownloadProgress,
     DownloadStarted,
     RequestStarted,
+    UploadProgress,
 )
 from nbhttp._marks import visible
 from nbhttp.progress import Watcher, is_quietly_due
@@ -112,6 +113,28 @@ def test_a_batch_shows_a_few_files_and_ends_by_itself() -> None:
     assert [row.label for row in board.rows()][1:] == ["1.bin", "2.bin", "3.bin", "4.bin"]
     board.take(batch(10, is_over=True), 3.0)
     assert board.outcome == Outcome("download_many", "10 files, 10 MB in 3.0 s, complete", "ok")
+
+
+def test_what_stands_still_says_so() -> None:
+    """After some seconds without a byte the last speed is no news; with the next it is."""
+    board = Board()
+    board.take(started(), 0.0)
+    board.take(moved(500_000), 1.0)
+    board.take(moved(500_000), 2.0)
+    assert board.rows()[0].facts == "500 KB of 1.0 MB, 219 KB/s, 2.3 s left"
+    board.take(moved(500_000), 6.0)
+    assert board.rows()[0].facts == "500 KB of 1.0 MB, nothing for 5.0 s"
+    board.take(moved(600_000), 6.5)
+    assert "KB/s" in board.rows()[0].facts
+
+
+def test_an_upload_waits_for_its_answer() -> None:
+    """When all is sent there is no speed any more, and no end yet."""
+    board = Board()
+    for sent in (0, TOTAL):
+        event = UploadProgress("1", "c", "POST", "https://h/", sent, TOTAL)
+        board.take(event, sent / TOTAL)
+    assert board.rows()[0].facts == "1.0 MB of 1.0 MB, waiting: no answer yet"
 
 
 def test_a_stopped_download_is_no_failure() -> None:

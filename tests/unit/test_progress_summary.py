@@ -231,7 +231,7 @@ def test_a_reason_to_wait_is_short() -> None:
     """The line names the file already; a server's words are cut."""
     reason = "503 Service Unavailable: no such thing (GET https://h.example/busy.bin?x=1&y=2)"
     line = facts(0, None, None, reason)
-    assert line == "0 bytes, waiting: 503 Service Unavailable: no such thing"
+    assert line == "waiting: 503 Service Unavailable: no such thing"
     assert len(facts(0, None, None, "a" * 500)) < 90
 
 

@@ -9,10 +9,12 @@ again      after a failure: from where it stood, or from the start where version
 Nothing gets its final name before it is complete and has passed every check.
 """
 
+import math
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,6 +120,15 @@ class _Download:
         self._attempts: list[Attempt] = []
         self._pause_s = 0.0  # before the present attempt
         self._reported_restarts = 0
+        self._reason: Callable[[], str] | None = None  # of waiting; None while bytes come
+
+    @contextmanager
+    def _waiting(self, reason: Callable[[], str]) -> Iterator[None]:
+        self._reason = reason
+        try:
+            yield
+        finally:
+            self._reason = None
 
     # What the reporter sees
 
@@ -138,8 +149,8 @@ class _Download:
 
     @property
     def waiting_because(self) -> str | None:
-        """Why nothing comes just now."""
-        return self._tally.waiting_because
+        """Why nothing comes just now, with the seconds that go by."""
+        return None if self._reason is None else self._reason()
 
     @property
     def connections(self) -> int:
@@ -263,7 +274,7 @@ class _Download:
         seconds = self._delay(exc, failures)
         if is_last or seconds is None:
             raise exc
-        await self._pause(exc, seconds)
+        await self._pause(exc, seconds, failures + 1)
 
     def _note_restart(self, reason: str) -> None:
         self._tally.restarts.append(reason)
@@ -282,7 +293,7 @@ class _Download:
         longest = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** min(failures - 1, 16))
         return random.uniform(0, longest)  # noqa: S311 - spreads clients, guards nothing
 
-    async def _pause(self, exc: Exception, seconds: float) -> None:
+    async def _pause(self, exc: Exception, seconds: float, attempt: int) -> None:
         hub = self._state.events
         if hub.is_heard:
             last = self._attempts[-1]
@@ -298,9 +309,14 @@ class _Download:
                     delay=seconds,
                 )
             )
-        self._tally.waiting_because = str(exc)
-        await anyio.sleep(seconds)
-        self._tally.waiting_because = None
+        until = time.monotonic() + seconds
+        which = f"attempt {attempt} of {self._job.manner.max_attempts}"
+
+        def reason() -> str:
+            return f"{which} in {math.ceil(max(0.0, until - time.monotonic()))} s, after {exc}"
+
+        with self._waiting(reason):
+            await anyio.sleep(seconds)
         self._pause_s = seconds
 
     # Before the first byte
@@ -342,9 +358,8 @@ class _Download:
             error = part.locked_error()
             if deadline is not None and time.monotonic() >= deadline:
                 raise error
-            self._tally.waiting_because = str(error)
-            await anyio.sleep(_LOCK_POLL_S)
-        self._tally.waiting_because = None
+            with self._waiting(partial(str, error)):
+                await anyio.sleep(_LOCK_POLL_S)
 
     def _skip(self, existing: Existing) -> None:
         self._tally.is_skipped = True
@@ -361,7 +376,8 @@ class _Download:
             conditions = self._receiver.conditions()
         elif self._existing is not None:
             conditions = self._existing.conditions()
-        answer = await self._asker.ask(wanted, conditions)
+        with self._waiting(partial(_no_answer, time.monotonic())):
+            answer = await self._asker.ask(wanted, conditions)
         try:
             await self._take(answer, wanted)
         finally:
@@ -495,6 +511,12 @@ class _Download:
             engine="" if answer is None else answer.conversation.engine,
             engine_reason="" if answer is None else answer.conversation.engine_reason,
         )
+
+
+def _no_answer(since: float) -> str:
+    """Say that the server is silent; `since` is a time of the monotonic clock."""
+    seconds = int(time.monotonic() - since)
+    return f"no answer for {seconds} s" if seconds else "no answer yet"
 
 
 async def _in_thread(function: Any, *args: Any) -> Any:

@@ -150,8 +150,8 @@ class DownloadProgress:
         received: Bytes that are there, those of earlier runs included; never above `total`.
         total: The size in bytes; None when unknown.
         segments: Connections at work.
-        waiting_because: Why nothing comes just now (it is retried, or another process holds the
-            file); None while bytes come.
+        waiting_because: Why nothing comes just now (there is no answer yet, another attempt is to
+            follow, or another process holds the file); None while bytes come.
     """
 
     download_id: str

@@ -30,7 +30,6 @@ class Tally:
         is_verified: Whether a checksum or digest was compared, and is right.
         is_skipped: Whether the file was there already.
         digests: Of the finished file, by algorithm.
-        waiting_because: Why nothing comes just now; None while bytes come.
     """
 
     total: int | None = None
@@ -43,7 +42,6 @@ class Tally:
     is_verified: bool = False
     is_skipped: bool = False
     digests: Mapping[str, bytes] = field(default_factory=dict)
-    waiting_because: str | None = None
 
 
 class Receiver(Protocol):

@@ -27,6 +27,7 @@ __all__ = ["Board", "Outcome", "Row"]
 MOST_ROWS = 4
 """Single files shown below the bar of a batch."""
 _ALL = "download_many"
+_NO_ANSWER = "no answer yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +74,27 @@ class _Transfer:
     label: str
     done: int
     total: int | None
-    meter: Meter
+    now: float
     waiting_because: str | None = None
     is_resumable: bool = True
+    meter: Meter = field(init=False)
+    moved_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.meter = Meter(self.done, self.now)
+        self.moved_at = self.now
 
     def move(self, done: int, total: int | None, now: float) -> None:
         self.total = total
-        self.done = done if total is None else min(done, total)
+        before, self.done = self.done, done if total is None else min(done, total)
+        self.now = now
+        if self.done != before or self.waiting_because is not None:
+            self.moved_at = now
         self.meter.add(self.done, now)
 
     def row(self) -> Row:
-        text = facts(self.done, self.total, self.meter.speed, self.waiting_because)
+        still = self.now - self.moved_at
+        text = facts(self.done, self.total, self.meter.speed, self.waiting_because, still)
         return Row(self.label, self.done, self.total, text, self.is_resumable)
 
 
@@ -125,15 +136,14 @@ class Board:
         label = label_of(event.path, event.url)
         there = event.resumed_from
         self._transfers[event.download_id] = _Transfer(
-            label, there, event.total, Meter(there, now), is_resumable=event.path is not None
+            label, there, event.total, now, is_resumable=event.path is not None
         )
 
     def _move(self, event: DownloadProgress, now: float) -> None:
         transfer = self._transfers.get(event.download_id)
         if transfer is None:
-            transfer = _Transfer(
-                label_of(event.path, event.url), 0, event.total, Meter(event.received, now)
-            )
+            label = label_of(event.path, event.url)
+            transfer = _Transfer(label, event.received, event.total, now)
             self._transfers[event.download_id] = transfer
         transfer.waiting_because = event.waiting_because
         transfer.move(event.received, event.total, now)
@@ -162,8 +172,9 @@ class Board:
         transfer = self._transfers.get(event.request_id)
         label = shortened(f"{event.method} {event.url}", 60)
         if transfer is None:
-            transfer = _Transfer(label, 0, event.total, Meter(0, now), is_resumable=False)
+            transfer = _Transfer(label, 0, event.total, now, is_resumable=False)
             self._transfers[event.request_id] = transfer
+        transfer.waiting_because = _NO_ANSWER if event.sent == event.total else None
         transfer.move(event.sent, event.total, now)
         if event.is_over:
             del self._transfers[event.request_id]

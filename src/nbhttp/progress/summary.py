@@ -24,7 +24,9 @@ __all__ = [
 _UNITS = ("KB", "MB", "GB", "TB", "PB")
 _MOST_LABEL = 40
 _MOST_ERROR = 300
-_MOST_REASON = 60
+_MOST_REASON = 80
+_STILL_S = 3.0
+"""Seconds without a byte after which the last speed says nothing any more."""
 _REQUEST = re.compile(r" \([A-Z]+ https?://[^\s()]*\)")
 
 
@@ -84,7 +86,11 @@ def of_total(done: int, total: int | None) -> str:
 
 
 def facts(
-    done: int, total: int | None, speed: float | None, waiting_because: str | None = None
+    done: int,
+    total: int | None,
+    speed: float | None,
+    waiting_because: str | None = None,
+    still: float = 0.0,
 ) -> str:
     """Return what is known while it runs: "412 MB of 1.2 GB, 31 MB/s, 25 s left".
 
@@ -93,10 +99,14 @@ def facts(
         total: All bytes; None when unknown.
         speed: Bytes a second; None when unknown.
         waiting_because: Why nothing moves; None when it does.
+        still: Seconds since something moved.
     """
-    parts = [of_total(done, total)]
+    parts = [of_total(done, total)] if done or total is not None else []
     if waiting_because is not None:
-        return f"{parts[0]}, waiting: {_error(waiting_because, _MOST_REASON)}"
+        return ", ".join([*parts, f"waiting: {_error(waiting_because, _MOST_REASON)}"])
+    parts = parts or [size_text(done)]
+    if still >= _STILL_S:
+        return f"{parts[0]}, nothing for {time_text(still)}"
     if speed is not None and speed >= 1:
         parts.append(f"{size_text(speed)}/s")
         if total is not None and total > done:
