@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,6 +97,24 @@ def test_events_tell_more_and_end_once(fault: FaultServer, engine: Any) -> None:
         client.post("/status/500", content=b"x", progress=events.append)
     assert (events[-1].success, events[-1].is_over) == (False, True)
     assert "500" in (events[-1].error or "")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_upload_names_its_files(fault: FaultServer, tmp_path: Path, engine: Any) -> None:
+    """A file that is sent, or the files of a form, are named without their folders."""
+    path = tmp_path / "harbour.bin"
+    path.write_bytes(BODY)
+    form = {"a": ("one.png", b"1"), "b": ("two.png", io.BytesIO(b"2"))}
+    with HttpClient(fault.url, engine=engine) as client, path.open("rb") as file:
+        for options, names in [
+            ({"content": file}, ("harbour.bin",)),
+            ({"files": form, "data": {"text": "x"}}, ("one.png", "two.png")),
+            ({"json": [1]}, ()),
+            ({"content": pieces()}, ()),
+        ]:
+            events: list[UploadProgress] = []
+            client.post("/upload", progress=events.append, **options)
+            assert {event.files for event in events} == {names}
 
 
 @pytest.mark.parametrize("engine", ENGINES)

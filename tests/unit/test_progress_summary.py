@@ -17,6 +17,7 @@ from nbhttp.progress.summary import (
     shortened,
     size_text,
     time_text,
+    upload_label,
     upload_outcome,
 )
 
@@ -107,6 +108,23 @@ def test_uploads_are_sent_or_stopped() -> None:
     assert upload_outcome(sent) == "1.0 GB in 38 s, sent"
     stopped = UploadProgress("1", "c", "POST", "https://h/", MB, GB, True, False, "cancelled", 3.0)
     assert upload_outcome(stopped) == "stopped at 1.0 MB of 1.0 GB"
+
+
+@pytest.mark.parametrize(
+    ("url", "files", "label"),
+    [
+        ("https://h.example:8443/put/x?key=1", (), "POST h.example:8443/put/x"),
+        ("https://h.example/", (), "POST h.example/"),
+        ("https://me:pw@h.example/put", ("scan.png",), "scan.png to h.example"),
+        ("https://h.example/put", ("a.png", "b.png", "c.png"), "a.png and 2 more to h.example"),
+    ],
+)
+def test_an_upload_is_called_by_its_file_and_host(
+    url: str, files: tuple[str, ...], label: str
+) -> None:
+    """Without a file, by its method and where it goes; a query says nothing here."""
+    event = UploadProgress("1", "c", "POST", url, 0, None, files=files)
+    assert upload_label(event) == label
 
 
 def test_running_facts_say_only_what_is_known() -> None:

@@ -236,6 +236,7 @@ class UploadProgress:
         success: Whether the server answered with a success; False while `is_over` is.
         error: What went wrong, redacted; "cancelled" when it was; else None.
         elapsed: Seconds since the call began.
+        files: Names of the files that are sent, as far as they have names; redacted.
     """
 
     request_id: str
@@ -248,6 +249,7 @@ class UploadProgress:
     success: bool = False
     error: str | None = None
     elapsed: float = 0.0
+    files: tuple[str, ...] = ()
 
 
 Event: TypeAlias = (

@@ -20,7 +20,7 @@ from nbhttp._core.live import Live
 from nbhttp._core.redirects import next_request
 from nbhttp._core.request import Prepared
 from nbhttp._core.translate import is_of_rest, time_limit_error
-from nbhttp._core.uploading import UploadReport, UploadWatcher, body_size
+from nbhttp._core.uploading import UploadReport, UploadWatcher, body_size, file_names
 from nbhttp._engines.base import EngineRequest, Head, Phases, RawHeaders
 from nbhttp._engines.decoding import decode_all
 from nbhttp.errors import (
@@ -438,7 +438,7 @@ def _upload_report(
 
     request_id = state.request_id.get() or f"{next(_request_numbers):06d}"
     identity = (request_id, state.name, request.method, redact_url(request.url.text))
-    return UploadReport(caller, identity, request.on_upload, watcher)
+    return UploadReport(caller, identity, request.on_upload, watcher, file_names(request.body))
 
 
 def announce(state: "ClientState", request: Prepared, *, is_stream: bool = False) -> Any:

@@ -3,12 +3,13 @@
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from pathlib import PurePath
 from typing import Any, Protocol
 
 from nbhttp._core.callers import Caller
 from nbhttp._core.events import UploadProgress
 
-__all__ = ["OnUpload", "UploadReport", "UploadWatcher", "body_size"]
+__all__ = ["OnUpload", "UploadReport", "UploadWatcher", "body_size", "file_names"]
 
 _PERIOD_S = 0.1
 _PIECE_BYTES = 64 * 1024
@@ -35,6 +36,7 @@ class UploadReport:
         identity: `request_id`, `client`, `method` and the redacted `url` of the events.
         on_progress: The user's function of sent and total bytes; None for none.
         watcher: None for none.
+        files: Names of the files that are sent.
     """
 
     def __init__(
@@ -43,9 +45,11 @@ class UploadReport:
         identity: tuple[str, str, str, str],
         on_progress: OnUpload | None,
         watcher: UploadWatcher | None,
+        files: tuple[str, ...] = (),
     ) -> None:
         self._caller = caller
         self._identity = identity
+        self._files = files
         self._on_progress = on_progress
         self._watcher = watcher
         self._started = time.perf_counter()
@@ -92,7 +96,7 @@ class UploadReport:
         self._told_at = now
         if self._on_progress is not None:
             self._on_progress = await self._call(self._on_progress, sent, total)
-        await self._show(UploadProgress(*self._identity, sent, total))
+        await self._show(UploadProgress(*self._identity, sent, total, files=self._files))
         self._told = sent
 
     async def stop(self, exc: BaseException) -> None:
@@ -125,6 +129,7 @@ class UploadReport:
                 success=success,
                 error=None if error is None else redact_text(error),
                 elapsed=elapsed,
+                files=self._files,
             )
         )
 
@@ -160,6 +165,19 @@ class _Slices:
 async def _slices(body: bytes) -> AsyncGenerator[bytes, None]:
     for start in range(0, len(body), _PIECE_BYTES):
         yield body[start : start + _PIECE_BYTES]
+
+
+def file_names(body: object) -> tuple[str, ...]:
+    """Return the names of the files in a body: an open file's, or those of a form's parts.
+
+    Without their folders, and redacted; what has no name is left out.
+    """
+    from nbhttp.redaction import redact_text
+
+    fields = getattr(body, "fields", None)  # of httpx's multipart stream
+    parts = fields if isinstance(fields, list) else []
+    names = [getattr(body, "name", None), *(getattr(part, "filename", None) for part in parts)]
+    return tuple(redact_text(PurePath(n).name) for n in names if isinstance(n, str) and n)
 
 
 def body_size(headers: list[tuple[bytes, bytes]], body: object) -> int | None:

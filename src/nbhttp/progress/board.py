@@ -17,8 +17,8 @@ from nbhttp.progress.summary import (
     facts,
     label_of,
     percent,
-    shortened,
     size_text,
+    upload_label,
     upload_outcome,
 )
 
@@ -170,7 +170,7 @@ class Board:
 
     def _send(self, event: UploadProgress, now: float) -> None:
         transfer = self._transfers.get(event.request_id)
-        label = shortened(f"{event.method} {event.url}", 60)
+        label = upload_label(event)
         if transfer is None:
             transfer = _Transfer(label, 0, event.total, now, is_resumable=False)
             self._transfers[event.request_id] = transfer

@@ -18,11 +18,13 @@ __all__ = [
     "shortened",
     "size_text",
     "time_text",
+    "upload_label",
     "upload_outcome",
 ]
 
 _UNITS = ("KB", "MB", "GB", "TB", "PB")
 _MOST_LABEL = 40
+_MOST_UPLOAD = 60
 _MOST_ERROR = 300
 _MOST_REASON = 80
 _STILL_S = 3.0
@@ -129,6 +131,16 @@ def label_of(path: str | None, url: str) -> str:
         parts = urlsplit(url)
         name = unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or url
     return shortened(name, _MOST_LABEL)
+
+
+def upload_label(event: UploadProgress) -> str:
+    """Return what is sent and where to: "scan.png to api.example", "PUT api.example/harbour"."""
+    parts = urlsplit(event.url)
+    host = parts.netloc.rpartition("@")[2]
+    if not event.files:
+        return shortened(f"{event.method} {host}{parts.path}", _MOST_UPLOAD)
+    more = f" and {len(event.files) - 1:,} more" if len(event.files) > 1 else ""
+    return f"{shortened(event.files[0], _MOST_LABEL)}{more} to {shortened(host, _MOST_LABEL)}"
 
 
 def shortened(text: str, most: int) -> str:
