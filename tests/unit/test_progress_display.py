@@ -29,6 +29,7 @@ from nbhttp.progress.auto import Surroundings, choose, surroundings
 from nbhttp.progress.board import MOST_ROWS, Board, Outcome, Row
 from nbhttp.progress.display import LinePainter, NotebookPainter, TerminalPainter
 from nbhttp.progress.place import Place
+from nbhttp.progress.tqdm import TextBar
 
 TOTAL = 1_000_000
 
@@ -347,6 +348,26 @@ def test_a_terminal_gets_bars_and_one_line() -> None:
     assert "a\x1b.bin" not in text
     assert visible("a\x1b.bin") in text
     assert text.endswith("all: 4 files, complete\n")
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (100, "archive-of-the-h…024-06-01.tar.gz  50% |BAR| 6.0 MB of 12 MB, 31 MB/s, 2.0 s left"),
+        (60, "archive-o…-01.tar.gz  50% 6.0 MB of 12 MB, 31 MB/s"),
+        (46, "archive….tar.gz  50% 6.0 MB of 12 MB, 31 MB/s"),
+        (38, "archi…tar.gz  50% 6.0 MB of 12 MB"),
+    ],
+)
+def test_a_narrow_terminal_shows_what_counts(columns: int, line: str) -> None:
+    """The name is shortened, then the bar goes, then facts go from the end; none is cut in two."""
+    name, facts = "archive-of-the-harbour-2024-06-01.tar.gz", "6.0 MB of 12 MB, 31 MB/s, 2.0 s left"
+    bar = TextBar(Row(name, 6, 12, facts), io.StringIO())
+    bar.dynamic_ncols, bar.ncols = None, columns
+    written = str(bar)
+    bar.close()
+    assert len(written) <= columns
+    assert re.sub(r"\|[^|]*\|", "|BAR|", written) == line
 
 
 def test_the_users_tqdm_stays_as_it_is() -> None:

@@ -17,6 +17,11 @@ from nbhttp.progress.summary import shortened
 __all__ = ["TextBar", "widget_class"]
 
 
+_COLUMNS = 80  # of a terminal that does not say
+_AROUND = len(" 100% || ")
+_LEAST_BAR = 5
+
+
 class _RowBar(tqdm):  # type: ignore[misc] # tqdm is not typed
     """A bar that shows a `Row`."""
 
@@ -70,6 +75,20 @@ class TextBar(_RowBar):
 
     def __init__(self, row: Row, stream: TextIO) -> None:
         super().__init__(row, file=stream, leave=False, dynamic_ncols=True)
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """As they are, cut to fit: first the name, then the bar, then facts from the end."""
+        entries = super().format_dict
+        columns = entries["ncols"] or _COLUMNS
+        label, facts = shortened(entries["prefix"], max(12, columns // 3)), entries["facts"]
+        room = columns - len(label) - (_AROUND if self.row.total else 1)
+        if room - len(facts) < _LEAST_BAR and self.row.total:
+            entries["bar_format"] = "{desc} {share}% {facts}"
+            room += _AROUND - len(" 100% ")
+        while len(facts) > room and ", " in facts:
+            facts = facts.rpartition(", ")[0]
+        return entries | {"prefix": label, "facts": facts}
 
 
 @cache
