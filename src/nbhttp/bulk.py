@@ -117,7 +117,11 @@ class BulkResult(SaysHow, Displayed, Sequence[R], Generic[R]):
     def _view(self) -> "Shown":
         from nbhttp._render.views.outcomes import BulkCard
 
-        return BulkCard(cast("Any", self._results), self.elapsed)
+        return BulkCard(cast("Any", self._results), self.elapsed, self._advice())
+
+    def _advice(self) -> str:
+        """Return what to do about what failed; "" for nothing."""
+        return ""
 
 
 class Collected(Generic[R]):

@@ -388,6 +388,11 @@ class DownloadManyResult(BulkResult[DownloadResult]):
             )
         return self._retry
 
+    def _advice(self) -> str:
+        verb = "await" if isinstance(self, AsyncDownloadManyResult) else "call"
+        advice = f"{verb} retry_failed() of this result to try again what failed"
+        return "" if self._retry is None else advice
+
     def __reduce__(self) -> tuple[Any, ...]:
         # What tries again holds a client, and stays where that is.
         return partial(type(self), manifest=self.manifest), (tuple(self), self.elapsed)
@@ -408,7 +413,8 @@ class DownloadManyResult(BulkResult[DownloadResult]):
         failed = sum(1 for result in self if not result)
         skipped = sum(1 for result in self if result.skipped)
         size = sum(result.received for result in self)
-        facts = [f"{len(self):,} files", f"{size:,} bytes in {self.elapsed:.1f} s"]
+        noun = "file" if len(self) == 1 else "files"
+        facts = [f"{len(self):,} {noun}", f"{size:,} bytes in {self.elapsed:.1f} s"]
         facts += [f"{skipped:,} already there"] if skipped else []
         facts += [f"{failed:,} failed"] if failed else []
         return f"<{type(self).__name__}: {', '.join(facts)}>"

@@ -72,6 +72,7 @@ def test_every_face_has_it(fault: FaultServer, tmp_path: Path):
                 pairs(fault, 3, fail=1, truncate=0), tmp_path / "b", max_attempts=1, progress=False
             )
             assert len(result.failed) == 3
+            assert "await retry_failed() of this result" in result._repr_html_()
             return await result.retry_failed()
 
     assert asyncio.run(fetch()).success
@@ -104,6 +105,8 @@ def test_failures_are_collected_and_retried(client: HttpClient, fault: FaultServ
     assert not result.success
     assert [r.status_code for r in result.failed] == [404, 200]
     assert len(result.ok) == 3
+    assert "call retry_failed() of this result" in result._repr_html_()
+    assert "retry_failed" not in result.failed._repr_html_()
     assert entries(tmp_path)["missing.bin"]["status"] == "failed"
     asked = len(fault.log())
     again = result.retry_failed()

@@ -13,6 +13,7 @@ from typing import Any
 from nbhttp._engines.base import Head
 from nbhttp._tasks.records import StatusTable, TaskInfo, TaskState
 from nbhttp.bulk import BulkResult
+from nbhttp.download_batch import DownloadManyResult
 from nbhttp.downloads import DownloadResult
 from nbhttp.errors import (
     BodyTooLargeError,
@@ -370,8 +371,8 @@ ANSWERS: dict[str, Callable[[], Any]] = {
     "bulk_ok": lambda: BulkResult(many()[:3], 0.42),
     "bulk_failed": lambda: BulkResult(many(), 12.4).failed,
     "bulk_empty": lambda: BulkResult([]),
-    "bulk_downloads": lambda: BulkResult(
-        [download(1), cut_download(), download(2, skipped=True, received=0)], 4.2
+    "bulk_downloads": lambda: DownloadManyResult(
+        [download(1), cut_download(), download(2, skipped=True, received=0)], 4.2, retry=list
     ),
     "download": lambda: download(resumed_from=400_000, received=12_000_000, segments=4),
     "download_again": lambda: download(skipped=True, received=0, verified=False),

@@ -147,6 +147,18 @@ def test_a_stopped_download_is_no_failure() -> None:
         assert board.outcome.tone == tone
 
 
+@pytest.mark.parametrize(
+    ("finished", "failed", "tone"),
+    [(10, 0, "ok"), (7, 3, "warn"), (0, 10, "bad"), (7, 0, "warn"), (0, 0, "warn")],
+)
+def test_a_batch_that_brought_something_did_not_fail(finished: int, failed: int, tone: str) -> None:
+    """As in the card of its result."""
+    board = Board(is_batch=True)
+    board.take(BatchProgress("b", "c", finished, 0, failed, 10, TOTAL, True, 3.0), 0.0)
+    assert board.outcome is not None
+    assert board.outcome.tone == tone
+
+
 def test_other_events_change_nothing() -> None:
     """A board may be fed with everything."""
     board = Board()

@@ -85,9 +85,18 @@ def test_an_endless_error_is_cut() -> None:
     ("changes", "sentence"),
     [
         ({"finished": 500}, "500 files, 100 MB in 12 s, complete"),
-        ({"finished": 500, "skipped": 480}, "500 files, 100 MB in 12 s, complete (480 were there already)"),
+        ({"finished": 500, "skipped": 480}, "500 files, 100 MB in 12 s, complete (480 already there)"),
         ({"finished": 1, "files": 1}, "1 file, 100 MB in 12 s, complete"),
-        ({"finished": 497, "failed": 3}, "497 of 500 files, 100 MB in 12 s, 3 failed"),
+        ({"finished": 500, "skipped": 500}, "500 files, already there"),
+        ({"finished": 0, "files": 0}, "nothing to fetch"),
+        (
+            {"finished": 497, "failed": 3, "skipped": 1, "resumed_from": 5 * MB},
+            "497 of 500 files, 100 MB in 12 s (1 already there, 5.0 MB resumed), 3 failed; .retry_failed() tries those again",
+        ),
+        (
+            {"failed": 1, "files": 1},
+            "0 of 1 file, 100 MB in 12 s, 1 failed; .retry_failed() tries that again",
+        ),
         ({"finished": 212}, "stopped at 212 of 500 files, 100 MB in 12 s; run again to fetch the rest"),
         (
             {"finished": 212, "failed": 2},

@@ -10,6 +10,7 @@ from nbhttp._core.events import (
     DownloadStarted,
     UploadProgress,
 )
+from nbhttp._render.units import count
 from nbhttp.progress.summary import (
     Meter,
     batch_outcome,
@@ -163,10 +164,7 @@ class Board:
             self._meter = Meter(event.received, now)
         self._meter.add(event.received, now)
         if event.is_over:
-            is_stopped = event.finished + event.failed < event.files
-            error = "cancelled" if is_stopped and not event.failed else None
-            tone = _tone(event.finished == event.files, error)
-            self.outcome = Outcome(_ALL, batch_outcome(event), tone)
+            self.outcome = Outcome(_ALL, batch_outcome(event), _batch_tone(event))
 
     def _send(self, event: UploadProgress, now: float) -> None:
         transfer = self._transfers.get(event.request_id)
@@ -189,7 +187,7 @@ class Board:
 
     def _overall(self, batch: BatchProgress) -> Row:
         done = batch.finished + batch.failed
-        parts = [f"{done:,} of {batch.files:,} files"]
+        parts = [f"{done:,} of {count(batch.files, 'file')}"]
         if batch.failed:
             parts.append(f"{batch.failed:,} failed")
         parts.append(size_text(batch.received))
@@ -197,6 +195,12 @@ class Board:
         if speed is not None and speed >= 1:
             parts.append(f"{size_text(speed)}/s")
         return Row(_ALL, done, batch.files, ", ".join(parts))
+
+
+def _batch_tone(event: BatchProgress) -> Literal["ok", "warn", "bad"]:
+    if event.finished == event.files:
+        return "ok"
+    return "bad" if event.failed and not event.finished else "warn"
 
 
 def _tone(is_whole: bool, error: str | None) -> Literal["ok", "warn", "bad"]:

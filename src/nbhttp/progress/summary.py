@@ -6,6 +6,7 @@ from pathlib import PurePath
 from urllib.parse import unquote, urlsplit
 
 from nbhttp._core.events import BatchProgress, DownloadFinished, UploadProgress
+from nbhttp._render.units import count
 
 __all__ = [
     "Meter",
@@ -201,20 +202,21 @@ def upload_outcome(event: UploadProgress) -> str:
 
 def batch_outcome(event: BatchProgress) -> str:
     """Return how a `download_many` ended: "500 files, 100 MB in 12 s, complete"."""
+    files = count(event.files, "file")
+    if event.skipped == event.files:
+        return f"{files}, already there" if event.files else "nothing to fetch"
     fetched = f"{size_text(event.received)} in {time_text(event.elapsed)}"
-    there = [f"{event.skipped:,}"] if event.skipped else []
-    there += [size_text(event.resumed_from)] if event.resumed_from else []
-    already = f" ({' and '.join(there)} were there already)" if there else ""
+    there = [f"{event.skipped:,} already there"] if event.skipped else []
+    there += [f"{size_text(event.resumed_from)} resumed"] if event.resumed_from else []
+    already = f" ({', '.join(there)})" if there else ""
     if event.finished == event.files:
-        noun = "file" if event.files == 1 else "files"
-        return f"{event.files:,} {noun}, {fetched}, complete{already}"
-    where = f"{event.finished:,} of {event.files:,} files, {fetched}"
+        return f"{files}, {fetched}, complete{already}"
+    where = f"{event.finished:,} of {files}, {fetched}{already}"
     if event.failed:
         where += f", {event.failed:,} failed"
-    left = event.files - event.finished - event.failed
-    if left > 0:
-        where = f"stopped at {where}; run again to fetch the rest"
-    return where + already
+    if event.finished + event.failed < event.files:
+        return f"stopped at {where}; run again to fetch the rest"
+    return f"{where}; .retry_failed() tries {'that' if event.failed == 1 else 'those'} again"
 
 
 class Meter:

@@ -34,9 +34,21 @@ _TONES: Mapping[str, Literal["ok", "warn", "bad", "info"]] = {
 
 
 class BulkCard:
-    """The results of many calls: how many went well, and the first of each kind."""
+    """The results of many calls: how many went well, and the first of each kind.
 
-    def __init__(self, results: "Sequence[RequestResult | DownloadResult]", elapsed: float) -> None:
+    Args:
+        results: In the order of what was asked.
+        elapsed: Seconds that all took.
+        hint: What to do when some failed; "" for nothing.
+    """
+
+    def __init__(
+        self,
+        results: "Sequence[RequestResult | DownloadResult]",
+        elapsed: float,
+        hint: str = "",
+    ) -> None:
+        self._hint = (Hint(hint),) if hint else ()
         self._failed = [(at, r) for at, r in enumerate(results) if not r]
         self._good = [(at, r) for at, r in enumerate(results) if r]
         self._results = results
@@ -51,16 +63,16 @@ class BulkCard:
             return (self._title(), *good)
         failed = self._table(self._failed, "Failed", min(_FAILED_SHOWN, limits.rows), limits)
         if not good:
-            return (self._title(), *failed)
+            return (self._title(), *failed, *self._hint)
         folded = Fold("Succeeded", good, count(len(self._good), "result"), in_text="none")
-        return (self._title(), *failed, folded)
+        return (self._title(), *failed, *self._hint, folded)
 
     def _title(self) -> Title:
         good, bad = len(self._good), len(self._failed)
         verdict = f"{good:,} ok, {bad:,} failed" if bad else f"{good:,} ok"
         if not self._results:
             verdict = "Nothing"
-        noun = "download" if self._are_files else "result"
+        noun = "file" if self._are_files else "result"
         facts = [f"in {seconds_text(self._elapsed)}"]
         size = sum(map(_received, self._results))
         if size:
