@@ -228,6 +228,18 @@ def test_a_path_that_is_not_shown_takes_no_line(chromium: Browser) -> None:
     page.close()
 
 
+def test_a_url_has_the_width_of_a_phone(chromium: Browser) -> None:
+    """Where there is no room beside the verdict it stands below, and not in a narrow column."""
+    page = chromium.new_page(viewport={"width": 360, "height": 900})
+    page.set_content(f"<!doctype html>{html(Card(answer(b'{}')))}")
+    whole, url = (
+        page.locator(f".nbhttp-title{part}").evaluate("(e) => e.getBoundingClientRect().width")
+        for part in ("", " code")
+    )
+    assert url > 0.9 * whole
+    page.close()
+
+
 def test_gallery_sanitised(chromium: Browser, artefacts: Path) -> None:
     """Without style and classes the order, the words and the tables still tell everything."""
     notebook = nbformat.read(GALLERY, as_version=4)

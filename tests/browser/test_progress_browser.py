@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -10,6 +11,9 @@ import pytest
 from browser.conftest import Lab, Watched, watch
 from playwright.sync_api import Browser, Page, expect
 from servers.gated import GatedServer
+
+from nbhttp.progress.board import Outcome
+from nbhttp.progress.display import NotebookPainter
 
 pytestmark = pytest.mark.browser
 
@@ -186,3 +190,22 @@ def test_an_output_widget_keeps_the_sentence(
     assert within.locator(".widget-hbox").count() == 0
     page.screenshot(path=artefacts / "progress-within.png")
     assert not watched.trouble
+
+
+def test_a_name_from_right_to_left_keeps_to_itself(chromium: Browser) -> None:
+    """The figures of the sentence stay behind it."""
+    page = chromium.new_page()
+    shown: list[dict[str, str]] = []
+    place: Any = SimpleNamespace(show=shown.append)
+    painter = NotebookPainter(is_live=False, place=place)
+    painter.end(Outcome("تقرير", "12 MB in 1.5 s, complete", "ok"))
+    page.set_content(f"<!doctype html>{shown[0]['text/html']}")
+    name_end, size_start = page.evaluate("""() => {
+      const name = document.querySelector('.nbhttp-progress strong');
+      const range = document.createRange();
+      range.setStart(name.nextSibling, 1);
+      range.setEnd(name.nextSibling, 3);
+      return [name.getBoundingClientRect().right, range.getBoundingClientRect().left];
+    }""")
+    assert size_start >= name_end
+    page.close()

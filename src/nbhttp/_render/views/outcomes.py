@@ -53,7 +53,8 @@ class BulkCard:
         self._good = [(at, r) for at, r in enumerate(results) if r]
         self._results = results
         self._elapsed = elapsed
-        self._are_files = bool(results) and isinstance(results[0], DownloadResult)
+        are_files = bool(results) and isinstance(results[0], DownloadResult)
+        self._noun = "file" if are_files else "result"
         self._origin = _common_origin(results)
 
     def blocks(self, limits: Limits) -> tuple[Block, ...]:
@@ -64,7 +65,7 @@ class BulkCard:
         failed = self._table(self._failed, "Failed", min(_FAILED_SHOWN, limits.rows), limits)
         if not good:
             return (self._title(), *failed, *self._hint)
-        folded = Fold("Succeeded", good, count(len(self._good), "result"), in_text="none")
+        folded = Fold("Succeeded", good, count(len(self._good), self._noun), in_text="none")
         return (self._title(), *failed, *self._hint, folded)
 
     def _title(self) -> Title:
@@ -72,7 +73,6 @@ class BulkCard:
         verdict = f"{good:,} ok, {bad:,} failed" if bad else f"{good:,} ok"
         if not self._results:
             verdict = "Nothing"
-        noun = "file" if self._are_files else "result"
         facts = [f"in {seconds_text(self._elapsed)}"]
         size = sum(map(_received, self._results))
         if size:
@@ -85,7 +85,7 @@ class BulkCard:
             tone = "warn" if good else "bad"
         elif not good:
             tone = "info"
-        return Title(verdict, tone, count(good + bad, noun), " · ".join(facts))
+        return Title(verdict, tone, count(good + bad, self._noun), " · ".join(facts))
 
     def _table(
         self,
