@@ -39,7 +39,7 @@ class SyncLiveResponse(httpx.Response):
         return self._live.num_bytes_downloaded
 
     @property  # type: ignore[misc] # httpx's own can be set
-    def elapsed(self) -> timedelta:
+    def elapsed(self) -> timedelta:  # pyright: ignore[reportIncompatibleMethodOverride]
         """From the call to the end of the body; RuntimeError before, as httpx has it."""
         return self._live.elapsed
 

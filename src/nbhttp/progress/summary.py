@@ -140,8 +140,9 @@ def upload_label(event: UploadProgress) -> str:
     host = parts.netloc.rpartition("@")[2]
     if not event.files:
         return shortened(f"{event.method} {host}{parts.path}", _MOST_UPLOAD)
-    more = f" and {len(event.files) - 1:,} more" if len(event.files) > 1 else ""
-    return f"{shortened(event.files[0], _MOST_LABEL)}{more} to {shortened(host, _MOST_LABEL)}"
+    first, *others = event.files
+    more = f" and {len(others):,} more" if others else ""
+    return f"{shortened(first, _MOST_LABEL)}{more} to {shortened(host, _MOST_LABEL)}"
 
 
 def shortened(text: str, most: int) -> str:
