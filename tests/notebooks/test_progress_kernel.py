@@ -74,7 +74,7 @@ def test_an_executed_notebook_keeps_a_sentence(gated: GatedServer, tmp_path: Pat
     first, second, third, fourth = sentences
     assert re.fullmatch(r"a\.bin: 12 MB in .* s, complete", first)
     assert re.fullmatch(r"b\.bin: 12 MB in .* s, complete", second)
-    assert re.fullmatch(r"POST http://127\.0\.0\.1:\d+/up: 2\.0 MB in .* s, sent", third)
+    assert re.fullmatch(r"POST 127\.0\.0\.1:\d+/up: 2\.0 MB in .* s, sent", third)
     assert fourth == "a.bin: 12 MB, already there"
     assert "widgets" not in notebook.metadata
 
