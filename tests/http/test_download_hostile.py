@@ -281,19 +281,47 @@ def test_a_server_that_contradicts_itself_is_asked_for_no_parts(
     assert "the file's size changed upstream" in result.restarts
 
 
+@pytest.mark.parametrize("size", [5, SIZE], ids=["small", "large"])
 def test_a_file_that_was_changed_here_is_not_current(
-    client: HttpClient, server: ScriptedServer, tmp_path: Path
+    client: HttpClient, server: ScriptedServer, tmp_path: Path, size: int
 ):
     """It is refused, or replaced when that is wanted."""
-    url = server.play(serving(b"right", 'ETag: "1"', OLD))
+    url = server.play(serving(A[:size], 'ETag: "1"', OLD))
     assert client.download_file(url, tmp_path / "f", progress=False).success
-    (tmp_path / "f").write_bytes(b"wrong")
+    (tmp_path / "f").write_bytes(B[:size])
     result = client.download_file(url, tmp_path / "f", progress=False)
     assert result.error is not None
-    assert "was changed here" in result.error
-    assert (tmp_path / "f").read_bytes() == b"wrong"
+    assert "has other bytes than the server's file; it was not touched" in result.error
+    assert (tmp_path / "f").read_bytes() == B[:size]
+    assert names(tmp_path) == (["f"] if size == 5 else ["f", "f.part", "f.part.json"])
     assert client.download_file(url, tmp_path / "f", overwrite=True, progress=False).success
-    assert (tmp_path / "f").read_bytes() == b"right"
+    assert (tmp_path / "f").read_bytes() == A[:size]
+    assert names(tmp_path) == ["f"]
+
+
+@pytest.mark.parametrize("fields", [(), ('ETag: "1"', OLD)], ids=["no version", "touched"])
+@pytest.mark.parametrize("size", [5, SIZE], ids=["small", "large"])
+def test_what_cannot_be_told_is_fetched_and_compared(
+    client: HttpClient,
+    server: ScriptedServer,
+    tmp_path: Path,
+    fields: tuple[str, ...],
+    size: int,
+):
+    """Running a cell again succeeds though the server states no version, or the file was touched."""
+    url = server.play(serving(A[:size], *fields))
+    assert client.download_file(url, tmp_path / "f", progress=False).success
+    os.utime(tmp_path / "f", (1e9, 1e9))
+    there = (tmp_path / "f").stat()
+    again = client.download_file(url, tmp_path / "f", progress=False)
+    assert again.success, again.error
+    assert (again.skipped, again.received) == (False, size)
+    now = (tmp_path / "f").stat()
+    assert (now.st_ino, now.st_mtime_ns) == (there.st_ino, there.st_mtime_ns)
+    assert again.sha256 == hashlib.sha256(A[:size]).hexdigest()
+    assert names(tmp_path) == ["f"]
+    third = client.download_file(url, tmp_path / "f", progress=False)
+    assert third.skipped is bool(fields)  # what it is was noted
 
 
 def test_dates_do_not_keep_what_is_to_be_replaced(
@@ -349,7 +377,7 @@ def test_what_is_complete_is_asked_about_before_it_gets_its_name(
 
     first = client.download_file(url, tmp_path / "f", on_progress=in_the_way, progress=False)
     assert first.error is not None
-    assert "appeared" in first.error
+    assert "has other bytes" in first.error
     (tmp_path / "f").unlink()
     server.play(serving(B, 'ETag: "2"'))
     result = client.download_file(url, tmp_path / "f", progress=False)

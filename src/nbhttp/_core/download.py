@@ -437,15 +437,15 @@ class _Download:
             return True
         if existing is None:
             return False
+        overwrites = self._job.manner.overwrite
         # Who wants a file replaced has a reason to: dates alone do not keep it.
-        trusts_dates = not self._job.manner.overwrite
-        difference = await _in_thread(existing.difference, answer.facts, trusts_dates)
-        if difference is None:
+        found = await _in_thread(existing.compare, answer.facts, not overwrites)
+        if found.is_same:
             self._skip(existing)
             return True
-        if not self._job.manner.overwrite:
+        if found.is_same is False and not overwrites:
             assert self._part is not None  # noqa: S101 - settled
-            raise exists_error(self._part, difference)
+            raise exists_error(self._part, found.difference)
         return False
 
     def _named(self, answer: Answer) -> Path:

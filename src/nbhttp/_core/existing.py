@@ -1,6 +1,7 @@
 """The file that is there already: is it the one that the server has?"""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from nbhttp._core.answers import Facts
 from nbhttp._core.digests import Checksum, stated_digests
@@ -10,7 +11,22 @@ from nbhttp._core.record import Record, read_record
 from nbhttp._core.retry import http_date
 from nbhttp._core.validators import Validators
 
-__all__ = ["Existing"]
+__all__ = ["Comparison", "Existing"]
+
+
+class Comparison(NamedTuple):
+    """Whether a file is the one that the server has.
+
+    Attributes:
+        is_same: None when only its bytes can tell.
+        difference: What differs, to follow the file's name in a message; of no meaning otherwise.
+    """
+
+    is_same: bool | None
+    difference: str = ""
+
+
+_UNKNOWN = Comparison(None)
 
 
 class Existing:
@@ -54,8 +70,8 @@ class Existing:
         self.is_verified = checksum.matches(digests[checksum.algorithm])
         return self.is_verified
 
-    def difference(self, facts: Facts, trusts_dates: bool) -> str | None:
-        """Say how it differs from what an answer brings; None when it is the same.
+    def compare(self, facts: Facts, trusts_dates: bool) -> Comparison:
+        """Compare it with what an answer brings, as far as that is known before it comes.
 
         Size first; then a digest that the server states; then the version it was fetched as; and
         where nothing of that is known, the dates: what the server changed before the file was
@@ -66,36 +82,32 @@ class Existing:
             trusts_dates: Whether dates alone can prove that it is the same.
         """
         if self._is_broken_link:
-            return "is a link that leads nowhere"
+            return Comparison(False, "is a link that leads nowhere")
         if not facts.codings and facts.length not in {None, self.size}:
-            return f"has {self.size:,} bytes where the server's file has {facts.length:,}"
+            return Comparison(
+                False, f"has {self.size:,} bytes where the server's file has {facts.length:,}"
+            )
         stated = None if facts.codings else stated_digests(facts.headers).representation
         if stated is not None:
-            return None if self.matches(stated) else f"does not have the server's {stated.origin}"
+            return Comparison(self.matches(stated), f"does not have the server's {stated.origin}")
         record = self._record
-        if record is not None and not (record.is_same_url and record.is_untouched):
-            return _changed(record)
+        if record is not None and not record.is_same_url:
+            return Comparison(False, "came from another URL")
+        if record is not None and not record.is_untouched:
+            return _UNKNOWN
         if record is not None and record.validators != Validators():
-            return _difference_of_versions(record.validators, facts.validators)
-        return self._difference_of_dates(facts, trusts_dates)
+            return _compare_versions(record.validators, facts.validators)
+        return self._compare_dates(facts, trusts_dates)
 
-    def _difference_of_dates(self, facts: Facts, trusts_dates: bool) -> str | None:
+    def _compare_dates(self, facts: Facts, trusts_dates: bool) -> Comparison:
         modified = http_date(facts.headers.get("last-modified"))
-        if facts.codings or facts.length is None or modified is None:
-            return "cannot be compared with the server's, which states too little"
-        if not trusts_dates:
-            return "is not known to be the server's file"
+        if facts.codings or facts.length is None or modified is None or not trusts_dates:
+            return _UNKNOWN
         is_older = modified.timestamp() > self.stat.st_mtime
-        return "is older than the server's file" if is_older else None
+        return Comparison(not is_older, "is older than the server's file")
 
 
-def _changed(record: Record) -> str:
-    if not record.is_same_url:
-        return "came from another URL"
-    return "was changed here since it was fetched"
-
-
-def _difference_of_versions(ours: Validators, theirs: Validators) -> str | None:
+def _compare_versions(ours: Validators, theirs: Validators) -> Comparison:
     if theirs == Validators():
-        return "cannot be compared with the server's, which states no version"
-    return "is another version than the server's file" if ours.contradicts(theirs) else None
+        return _UNKNOWN
+    return Comparison(not ours.contradicts(theirs), "is another version than the server's file")

@@ -424,7 +424,7 @@ class FileReceiver:
         try:
             await committer.run(self._commit(part, size, validators, write))
         except FileExistsError as exc:
-            raise exists_error(part, "appeared while this was being fetched") from exc
+            raise exists_error(part, "has other bytes than the server's file") from exc
         self._tally.size = self._tally.total = size
 
     def _commit(
@@ -438,7 +438,9 @@ class FileReceiver:
         yield
         part.settle()
         yield
-        part.name(overwrite=self._manner.overwrite, syncs_name=self._setting.syncs_name)
+        mtime_ns = part.name(overwrite=self._manner.overwrite, syncs_name=self._setting.syncs_name)
+        if mtime_ns is not None:
+            self._tally.mtime_ns = mtime_ns
         part.unlock()
 
     def _mtime(self) -> float | None:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio.to_thread
 
@@ -27,6 +28,7 @@ from nbhttp.errors import ConfigError, LockedError
 
 __all__ = ["Part", "sync_directory"]
 
+_COMPARED_BYTES = 1024 * 1024
 _FLAGS = os.O_RDWR | os.O_CREAT
 for _name in ("O_BINARY", "O_CLOEXEC", "O_NOFOLLOW"):  # where the system has them
     _FLAGS |= getattr(os, _name, 0)
@@ -53,6 +55,7 @@ class Part:
         self._journal_bytes = 0
         self._noted = Done()
         self._synced = Done()
+        self._sealed: tuple[Identity, Validators, int] | None = None
         self.fd: int | None = None
         self.sidecar: Sidecar | None = None
 
@@ -242,34 +245,55 @@ class Part:
         if found.st_size != size or mtime is not None:
             found = os.fstat(fd)
         write_record(fd, identity, validators, size, found.st_mtime_ns)
+        self._sealed = identity, validators, size
         return found.st_mtime_ns
 
     def settle(self) -> None:
         """Have the sealed file survive a power cut."""
         os.fsync(self._open_fd)
 
-    def name(self, *, overwrite: bool = False, syncs_name: bool = True) -> None:
+    def name(self, *, overwrite: bool = False, syncs_name: bool = True) -> int | None:
         """Give the settled file its name.
+
+        A file of that name that has the same bytes stays, and what it is is noted at it.
 
         Args:
             overwrite: Whether a file of that name may be replaced.
             syncs_name: Whether the name survives a power cut too; what has it is whole anyway.
 
+        Returns:
+            The modification time of the file that stayed, in nanoseconds since 1970; None when
+            there was none.
+
         Raises:
-            FileExistsError: Something else has taken the name meanwhile.
+            FileExistsError: A file of that name has other bytes.
             OSError: The unfinished file is another one than was written.
         """
         if self.sidecar is not None:  # it was there for a while
             self._check_is_ours()
         self.close()
         if not overwrite and os.path.lexists(self.target):
-            raise FileExistsError(self.target)
+            return self._leave_name()
         os.replace(self._path, self.target)
         if syncs_name:
             sync_directory(self.target.parent)
         if self.sidecar is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._sidecar)
+        return None
+
+    def _leave_name(self) -> int:
+        """Keep the file that has the name, if it is the same."""
+        with self.target.open("rb") as there, self.path.open("rb") as fetched:
+            if not _is_same(there, fetched):
+                if self.sidecar is None:  # nothing would tell later whose it is
+                    self.discard()
+                raise FileExistsError(self.target)
+            mtime_ns = os.fstat(there.fileno()).st_mtime_ns
+            assert self._sealed is not None  # noqa: S101 - it is settled
+            write_record(there.fileno(), *self._sealed, mtime_ns)
+        self.discard()
+        return mtime_ns
 
     def _check_is_ours(self) -> None:
         try:
@@ -302,6 +326,16 @@ class Part:
         journal, self._journal = self._journal, None
         if journal is not None:
             os.close(journal)
+
+
+def _is_same(one: BinaryIO, other: BinaryIO) -> bool:
+    """Whether two files have the same bytes."""
+    if os.fstat(one.fileno()).st_size != os.fstat(other.fileno()).st_size:
+        return False
+    while piece := one.read(_COMPARED_BYTES):
+        if other.read(_COMPARED_BYTES) != piece:
+            return False
+    return True
 
 
 def sync_directory(path: Path) -> None:
