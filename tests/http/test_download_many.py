@@ -329,3 +329,27 @@ async def test_stopping_keeps_what_had_come(engine: str, fault: FaultServer, tmp
         )
     assert len(result) == 200
     assert os.listdir(tmp_path)  # noqa: PTH208 - there is something
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("exit", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("face", ["one", "one, shown", "many", "map"])
+async def test_a_callback_may_end_the_program(
+    fault: FaultServer, tmp_path: Path, engine: str, face: str, exit: type
+):
+    """What it raises is raised by the call, as it is, and the client stays usable."""
+
+    def leave(*_: Any) -> None:
+        raise exit
+
+    url = f"{fault.url}/file/a/{SIZE}"
+    async with AsyncHttpClient(engine=engine, trust_env=False, timeout=10.0) as client:
+        calls = {
+            "one": lambda: client.download_file(url, tmp_path / "f", on_progress=leave),
+            "one, shown": lambda: client.download_file(url, tmp_path / "f", progress=leave),
+            "many": lambda: client.download_many([url], tmp_path, progress=leave),
+            "map": lambda: client.map([{"url": url, "auth": leave}]),
+        }
+        with pytest.raises(exit):
+            await calls[face]()
+        assert (await client.download_file(url, tmp_path / "g", progress=False)).success

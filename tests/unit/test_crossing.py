@@ -3,6 +3,7 @@
 import asyncio
 import threading
 
+import anyio
 import pytest
 
 from nbhttp._core import crossing
@@ -29,3 +30,51 @@ async def test_a_crossing_cancelled_before_it_began_ends_at_once(monkeypatch):
     assert done, "it waits for the grace of a task that has ended"
     assert task.cancelled()
     assert not has_begun
+
+
+@pytest.mark.parametrize("exit", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("in_a_group", [False, True])
+async def test_what_would_end_the_process_ends_the_call(exit: type, in_a_group: bool):
+    """The user's code raises it; the call is cancelled, and raises it where it was made."""
+    ended = []
+
+    def callback() -> None:
+        raise exit
+
+    async def function(caller):
+        try:
+            if not in_a_group:
+                await caller.run(callback)
+            async with anyio.create_task_group() as group:
+                group.start_soon(caller.run, callback)
+                await anyio.sleep_forever()
+        except asyncio.CancelledError:
+            await anyio.sleep(0)  # time to put things in order
+            ended.append("cancelled")
+            raise
+
+    with pytest.raises(exit):
+        await crossing.on_private_loop(function)
+    assert ended == ["cancelled"]
+
+    async def answer(_caller):
+        return "still there"
+
+    assert await crossing.on_private_loop(answer) == "still there"
+
+
+async def test_a_task_of_the_private_loop_cannot_end_it():
+    """Whatever it raises, who waits for the loop is answered."""
+
+    async def leave() -> None:
+        raise SystemExit
+
+    thread = LoopThread.get()
+    thread.post(leave)
+
+    async def answer(_caller):
+        return "still there"
+
+    with anyio.fail_after(20):
+        assert await crossing.on_private_loop(answer) == "still there"
+    assert LoopThread.get() is thread

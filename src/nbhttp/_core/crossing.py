@@ -28,6 +28,9 @@ async def on_private_loop(function: Callable[[Caller], Awaitable[T]]) -> T:
 
     The user's code (hooks, auth schemes, iterables) is run on the running loop, by the caller that
     `function` gets. Cancelling this cancels it there.
+
+    Raises:
+        BaseException: What `function` or the user's code raises.
     """
     from nbhttp._core.loopthread import LoopThread
 
@@ -35,7 +38,12 @@ async def on_private_loop(function: Callable[[Caller], Awaitable[T]]) -> T:
     if thread.is_here:
         return await function(here)
     caller = CallersLoop(current_loop())
-    return await cross(thread.loop, lambda: function(caller))
+    try:
+        return await cross(thread.loop, lambda: caller.serve(function))
+    except asyncio.CancelledError:
+        if caller.exit is not None:
+            raise caller.exit from None
+        raise
 
 
 async def cross(loop: Any, function: Callable[[], Awaitable[T]]) -> T:
@@ -142,17 +150,40 @@ class _There:
 class CallersLoop:
     """Runs the user's code on the loop that awaits the call, from the private one.
 
+    Where the user's code raises `KeyboardInterrupt` or `SystemExit` the call is cancelled, as by a
+    signal: within a task either would end the private loop, and all who wait for it.
+
     Args:
         loop: Where the call was made.
+
+    Attributes:
+        exit: What the user's code raised to end the call; None as long as it did not.
     """
 
     def __init__(self, loop: Any) -> None:
         self._loop = loop
         self._here = Here()
+        self._call: asyncio.Task[Any] | None = None
+        self.exit: BaseException | None = None
+
+    async def serve(self, function: Callable[[Caller], Awaitable[T]]) -> T:
+        """Run `await function(self)`, the call, on this loop."""
+        self._call = asyncio.current_task()
+        return await function(self)
+
+    async def cross(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Run `await function()` on the caller's loop; see `cross`."""
+        try:
+            return await cross(self._loop, function)
+        except (KeyboardInterrupt, SystemExit) as exc:
+            self.exit = self.exit or exc
+            if self._call is not None and self._call is not asyncio.current_task():
+                self._call.cancel()
+            raise asyncio.CancelledError from None
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call `function` on the caller's loop, and await it there."""
-        return await cross(self._loop, lambda: self._here.run(function, *args))
+        return await self.cross(lambda: self._here.run(function, *args))
 
     def iterate(self, source: Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         """Pull one piece after the other on the caller's loop."""
@@ -160,23 +191,24 @@ class CallersLoop:
 
     async def _pull(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         while True:
-            piece: Any = await cross(self._loop, lambda: anext(pieces, _END))
+            piece: Any = await self.cross(lambda: anext(pieces, _END))
             if piece is _END:
                 return
             yield piece
 
     def auth_flow(self, auth: "httpx.Auth", request: "httpx.Request") -> AuthFlow:
         """Start the async form of the flow, to be advanced on the caller's loop."""
-        return _FlowThere(self._loop, self._here.auth_flow(auth, request))
+        return _FlowThere(self.cross, self._here.auth_flow(auth, request))
 
 
 class _FlowThere:
-    def __init__(self, loop: Any, flow: AuthFlow) -> None:
-        self._loop = loop
+    def __init__(self, cross: Callable[..., Awaitable[Any]], flow: AuthFlow) -> None:
+        self._cross = cross
         self._flow = flow
 
     async def advance(self, response: "httpx.Response | None") -> "httpx.Request | None":
-        return await cross(self._loop, lambda: self._flow.advance(response))
+        request: httpx.Request | None = await self._cross(lambda: self._flow.advance(response))
+        return request
 
     async def close(self) -> None:
-        await cross(self._loop, self._flow.close)
+        await self._cross(self._flow.close)

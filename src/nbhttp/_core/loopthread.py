@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import contextlib
 import contextvars
 import os
 import threading
@@ -96,7 +97,10 @@ class LoopThread:
         self.loop.set_debug(False)  # also with -X dev: nobody else's code is looked at here
         asyncio.set_event_loop(self.loop)
         self.loop.call_soon(self._is_ready.set)
-        self.loop.run_forever()
+        while True:
+            # What a task raises to end the process ends only that task: others wait for the loop.
+            with contextlib.suppress(KeyboardInterrupt, SystemExit):
+                self.loop.run_forever()
 
     def keep(self) -> None:
         """Keep what waits for the end of the loop from being freed before."""
