@@ -243,6 +243,58 @@ def test_a_part_of_another_file_is_not_gone_on_with(
     assert (tmp_path / "f").read_bytes() == B
 
 
+def by_field(name: str, bodies: dict[str, bytes], *fields: str, cut: int | None = None) -> Any:
+    """A script that serves one of `bodies`, by what the request has in field `name`."""
+
+    def script(request: str) -> Sequence[Any]:
+        found = re.search(rf"^{name}: (.*?)\r?$", request, re.IGNORECASE | re.MULTILINE)
+        return serving(bodies[found[1] if found else ""], *fields, cut=cut)(request)
+
+    return script
+
+
+def test_a_part_that_was_asked_for_otherwise_is_not_gone_on_with(
+    client: HttpClient, server: ScriptedServer, tmp_path: Path
+):
+    """The same URL brings another file with another Accept; a new token brings the same."""
+    bodies = {"text/csv": A, "application/json": B}
+    url = server.play(by_field("accept", bodies, OLD, cut=1_200_000))
+
+    def ask(accept: str, token: str, **options: Any) -> nbhttp.DownloadResult:
+        headers = {"Accept": accept, "Authorization": f"Bearer {token}", "X-Request-ID": token}
+        return client.download_file(url, tmp_path / "f", headers=headers, progress=False, **options)
+
+    assert not ask("text/csv", "first-token-1", max_attempts=1).success
+    server.play(by_field("accept", bodies, OLD))
+    result = ask("application/json", "first-token-1")
+    assert result.success, result.error
+    assert ((tmp_path / "f").read_bytes() == B, result.resumed_from) == (True, 0)
+    (tmp_path / "f").unlink()
+    server.play(by_field("accept", bodies, OLD, cut=1_200_000))
+    assert not ask("text/csv", "first-token-1", max_attempts=1).success
+    server.play(by_field("accept", bodies, OLD))
+    result = ask("text/csv", "second-token-2")
+    assert result.success, result.error
+    assert ((tmp_path / "f").read_bytes() == A, result.resumed_from > 1_000_000) == (True, True)
+    refused = ask("application/json", "second-token-2")
+    assert refused.error is not None
+    assert "asked for with other headers" in refused.error
+
+
+def test_items_that_differ_in_a_field_keep_their_files(
+    client: HttpClient, server: ScriptedServer, tmp_path: Path
+):
+    """Also when the batch runs again, in whatever order, or one of them alone."""
+    url = server.play(by_field("x-v", {"1": b"one", "2": b"two"}, 'ETag: "same"'))
+    items = [{"url": f"{url}y", "headers": {"X-V": number}} for number in "12"]
+    for asked in (items, items, items[::-1], items[1:], items[:1]):
+        batch = client.download_many(asked, tmp_path, progress=False)
+        bodies = [r.path.read_bytes() for r in batch if r.path]
+        assert bodies == [{"1": b"one", "2": b"two"}[i["headers"]["X-V"]] for i in asked]
+    assert names(tmp_path) == [".nbhttp-manifest.jsonl", "y", "y-2"]
+    assert len(server.heads) == 2
+
+
 @pytest.mark.parametrize("version", [(), (OLD,), ('ETag: W/"1"',)])
 @pytest.mark.parametrize("segments", [1, 4])
 def test_a_part_without_its_version_is_not_joined(

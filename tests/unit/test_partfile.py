@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nbhttp import ConfigError
 from nbhttp._core.destination import resolve
-from nbhttp._core.identity import Identity
+from nbhttp._core.identity import Identity, selecting
 from nbhttp._core.partfile import Part
 from nbhttp._core.ranges import Done
 from nbhttp._core.record import read_record
@@ -214,10 +214,10 @@ def test_a_finished_file_is_recognised(tmp_path: Path):
         return
     record = read_record(tmp_path / "f", HERE)
     assert record is not None
-    assert (record.validators, record.is_same_url) == (V1, True)
+    assert (record.validators, record.is_same_request) == (V1, True)
     other = read_record(tmp_path / "f", Identity("https://example.org/other"))
     assert other is not None
-    assert not other.is_same_url
+    assert not other.is_same_request
     assert other.is_untouched
     (tmp_path / "f").write_bytes(b"y" * 100)
     touched = read_record(tmp_path / "f", HERE)
@@ -345,3 +345,20 @@ def test_a_small_file_is_written_from_its_pieces(tmp_path: Path):
     part.unlock()
     assert (tmp_path / "f").read_bytes() == b"one two"
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_request_is_its_url_and_what_selects_the_answer():
+    """Fields count but for those of the asker, credentials and what each call has anew."""
+    asked = [(b"Host", b"h"), (b"Accept", b"*/*"), (b"Accept-Encoding", b"identity")]
+    assert selecting(asked) == ""
+    of_each_call = [
+        (b"Authorization", b"Bearer new"), (b"X-Api-Key", b"k2"), (b"Cookie", b"a=2"),
+        (b"X-Request-ID", b"7"), (b"traceparent", b"00-7"), (b"X-Amz-Date", b"now"),
+        (b"X-B3-TraceId", b"9"), (b"X-Nonce", b"5"), (b"User-Agent", b"me/2"),
+    ]  # fmt: skip
+    assert selecting(asked + of_each_call) == ""
+    csv = selecting([*asked[:1], (b"ACCEPT", b"text/csv"), (b"X-V", b"1"), *of_each_call])
+    assert csv == selecting([(b"x-v", b"1"), (b"Accept", b"text/csv")]) != ""
+    plain, other = Identity(URL), Identity(URL, csv)
+    assert other.hashed("00ff") == Identity(URL, csv).hashed("00ff") != plain.hashed("00ff")
+    assert "csv" not in other.shown

@@ -9,7 +9,7 @@ from nbhttp._core.committing import Committer, ThreadCommitter
 from nbhttp._core.destination import Destination, resolve
 from nbhttp._core.digests import Checksum, parse_checksum
 from nbhttp._core.fields import RawHeaders, raw_headers
-from nbhttp._core.identity import Identity
+from nbhttp._core.identity import Identity, selecting
 from nbhttp._core.reporting import Display
 from nbhttp._core.request import Prepared, build
 from nbhttp._habits import of_download, unknown_option
@@ -69,7 +69,7 @@ class Job(NamedTuple):
 
     Attributes:
         request: What is asked for.
-        identity: Its URL, to be recognised.
+        identity: What it asks for, to be recognised.
         destination: Where it goes.
         checksum: What the user says that the file has; None for nothing.
         manner: How it is fetched.
@@ -147,6 +147,8 @@ class JobMaker:
             display=display,
             hashes_sha256=hashes_sha256,
         )
+        self._fields_of: RawHeaders = []
+        self._fields = ""
         self.makes_parents = check_switch("mkdir", given["mkdir"])
         _check_fields(self._defaults.raw_headers())
 
@@ -177,7 +179,10 @@ class JobMaker:
         if options:
             _check_fields(request.headers)
         own = self._checksum if checksum is None else parse_checksum(checksum)
-        return Job(request, Identity(request.url.text), destination, own, self._manner)
+        if request.headers is not self._fields_of:  # of a batch, most requests share one list
+            self._fields_of, self._fields = request.headers, selecting(request.headers)
+        identity = Identity(request.url.text, self._fields)
+        return Job(request, identity, destination, own, self._manner)
 
 
 def make_job(

@@ -54,7 +54,7 @@ class Existing:
     def conditions(self) -> list[tuple[bytes, str]]:
         """Return the fields that let the server say that it is current (RFC 9110 section 13.1)."""
         record = self._record
-        if record is None or not record.is_same_url or not record.is_untouched:
+        if record is None or not record.is_same_request or not record.is_untouched:
             return []
         if record.validators.etag is not None:
             return [(b"If-None-Match", record.validators.etag)]
@@ -91,8 +91,8 @@ class Existing:
         if stated is not None:
             return Comparison(self.matches(stated), f"does not have the server's {stated.origin}")
         record = self._record
-        if record is not None and not record.is_same_url:
-            return Comparison(False, "came from another URL")
+        if record is not None and not record.is_same_request:
+            return Comparison(False, "came from another URL, or was asked for with other headers")
         if record is not None and not record.is_untouched:
             return _UNKNOWN
         if record is not None and record.validators != Validators():

@@ -29,12 +29,12 @@ class Record:
 
     Attributes:
         validators: Of the version that was fetched.
-        is_same_url: Whether it is the URL that was asked about.
+        is_same_request: Whether it is what was asked about: the URL, and how it was asked for.
         is_untouched: Whether the file is still as it was fetched.
     """
 
     validators: Validators
-    is_same_url: bool
+    is_same_request: bool
     is_untouched: bool
 
 
