@@ -479,7 +479,45 @@ def test_a_damaged_sidecar_means_a_new_start(
     result = client.download_file(url, tmp_path / "f", progress=False)
     assert result.success, result.error
     assert (tmp_path / "f").read_bytes() == A
+    is_ours = line is not None and line.startswith('{"nbhttp":')
+    assert names(tmp_path) == ["f", *([] if is_ours else ["f.part.json.old", "f.part.old"])]
+
+
+@pytest.mark.parametrize("size", [5, SIZE], ids=["small", "large"])
+def test_what_is_not_ours_is_moved_aside(
+    client: HttpClient,
+    server: ScriptedServer,
+    tmp_path: Path,
+    size: int,
+    caplog: pytest.LogCaptureFixture,
+):
+    """A finished file that is called NAME.part, another program's, a folder, a lock with content."""
+    url = server.play(serving(A[:size], 'ETag: "1"'))
+    assert client.download_file(url, tmp_path / "f.part", progress=False).success
+    (tmp_path / "f.part.lock").write_text("mine")
+    result = client.download_file(url, tmp_path / "f", progress=False)
+    assert result.success, result.error
+    (tmp_path / "f").unlink()
+    (tmp_path / "f.part").mkdir()
+    (tmp_path / "f.part" / "kept").touch()
+    assert client.download_file(url, tmp_path / "f", progress=False).success
+    assert names(tmp_path) == ["f", "f.part.lock", "f.part.old", "f.part.old-2"]
+    assert (tmp_path / "f.part.old").read_bytes() == (tmp_path / "f").read_bytes() == A[:size]
+    assert names(tmp_path / "f.part.old-2") == ["kept"]
+    assert (tmp_path / "f.part.lock").read_text() == "mine"
+    assert caplog.text.count("is not of nbhttp") == 2
+
+
+def test_what_a_killed_process_left_goes_without_a_word(
+    client: HttpClient, server: ScriptedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """Its lock is there: so a part without a sidecar is of a small file."""
+    (tmp_path / "f.part").write_bytes(b"half")
+    (tmp_path / "f.part.lock").touch()
+    url = server.play(serving(b"whole", 'ETag: "1"'))
+    assert client.download_file(url, tmp_path / "f", progress=False).success
     assert names(tmp_path) == ["f"]
+    assert not caplog.text
 
 
 def test_a_sidecar_puts_no_field_into_a_request(

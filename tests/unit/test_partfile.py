@@ -336,6 +336,7 @@ def test_what_counts_of_a_url(url: str, same: bool):
 def test_a_small_file_is_written_from_its_pieces(tmp_path: Path):
     """In their order, over what a killed run left, without a sidecar."""
     (tmp_path / "f.part").write_bytes(b"left by a killed run")
+    (tmp_path / "f.part.lock").touch()
     part = Part(tmp_path / "f")
     assert part.try_lock()
     part.write_whole([b"one ", b"", b"two"])

@@ -1,11 +1,14 @@
 """The unfinished download on disk: `NAME.part`, the sidecar that says what it is, and a lock."""
 
-# ruff: noqa: PTH105, PTH108 - text for paths: see `Part`
+# ruff: noqa: PTH104, PTH105, PTH108 - text for paths: see `Part`
 
 import contextlib
+import logging
 import os
+import stat
 import time
 from collections.abc import Iterable
+from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,16 +22,19 @@ from nbhttp._core.sidecar import (
     COMPACT_BYTES,
     Sidecar,
     boot_token,
+    is_sidecar,
     part_path,
     read_sidecar,
     spans_line,
 )
 from nbhttp._core.validators import Validators, kept_validators
 from nbhttp.errors import ConfigError, LockedError
+from nbhttp.redaction import redact_text
 
 __all__ = ["Part", "sync_directory"]
 
 _COMPARED_BYTES = 1024 * 1024
+_log = logging.getLogger("nbhttp")
 _FLAGS = os.O_RDWR | os.O_CREAT
 for _name in ("O_BINARY", "O_CLOEXEC", "O_NOFOLLOW"):  # where the system has them
     _FLAGS |= getattr(os, _name, 0)
@@ -36,6 +42,9 @@ for _name in ("O_BINARY", "O_CLOEXEC", "O_NOFOLLOW"):  # where the system has th
 
 class Part:
     """The `.part` file of one target, held under a lock.
+
+    What stands at its names and is not ours is moved aside, and never written to. Ours is what has
+    a sidecar of ours, and what the holder of a lock left who was killed.
 
     All methods do blocking I/O and may be called in a worker thread, one at a time; `note` is
     quick enough for the loop.
@@ -115,9 +124,12 @@ class Part:
         if not identity.is_kept_as(head.get("id"), head.get("salt")):
             return None
         try:
-            size = os.lstat(self._path).st_size
+            there = os.lstat(self._path)
         except OSError:
             return None
+        if not stat.S_ISREG(there.st_mode):
+            return None
+        size = there.st_size
         total = head.get("total")
         if not isinstance(total, int) or isinstance(total, bool) or total < 0:
             total = None
@@ -180,8 +192,9 @@ class Part:
         assert self.sidecar is not None  # noqa: S101 - opened first
         head = self.sidecar.first_line().encode()
         text = head + spans_line("synced", self._synced) + spans_line("done", self._noted)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._fresh)
+        if self._journal is None and not is_sidecar(self._sidecar):
+            self._free(self._sidecar)
+        self._free(self._fresh)
         fd = os.open(self._fresh, _FLAGS | os.O_EXCL, 0o666)
         try:
             os.write(fd, text)
@@ -196,11 +209,7 @@ class Part:
         """Write a small file at once, without a sidecar: it is not worth resuming."""
         self.close()
         self.sidecar = None
-        try:
-            self.fd = os.open(self._path, _FLAGS | os.O_EXCL, 0o666)
-        except FileExistsError:
-            self.discard()
-            self.fd = self._create()
+        self.fd = self._create()
         for piece in pieces:
             written = os.write(self.fd, piece)
             while written < len(piece):
@@ -208,9 +217,27 @@ class Part:
 
     def _create(self) -> int:
         """Make a new file: what a reader has open or a link points to is not written to."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
-        return os.open(self._path, _FLAGS | os.O_EXCL, 0o666)
+        flags = _FLAGS | os.O_EXCL
+        try:
+            return os.open(self._path, flags, 0o666)
+        except FileExistsError:
+            self._free(self._path)
+            return os.open(self._path, flags, 0o666)
+
+    def _free(self, path: str) -> None:
+        """Make room at one of the names: what is ours goes, and what is not is moved aside."""
+        if not os.path.lexists(path):
+            return
+        if self._lock.was_left or is_sidecar(self._sidecar) or is_sidecar(path):
+            with contextlib.suppress(OSError):  # a directory
+                os.unlink(path)
+                return
+        aside = _move_aside(path)
+        _log.warning(
+            "%s is not of nbhttp, and stood where a download is kept: it is %s now",
+            redact_text(repr(path)),
+            redact_text(repr(aside)),
+        )
 
     def seal(
         self,
@@ -336,6 +363,14 @@ def _is_same(one: BinaryIO, other: BinaryIO) -> bool:
         if other.read(_COMPARED_BYTES) != piece:
             return False
     return True
+
+
+def _move_aside(path: str) -> str:
+    """Rename a file to a name that is free; return that."""
+    names = chain((f"{path}.old",), (f"{path}.old-{number}" for number in count(2)))
+    aside = next(name for name in names if not os.path.lexists(name))
+    os.rename(path, aside)
+    return aside
 
 
 def sync_directory(path: Path) -> None:

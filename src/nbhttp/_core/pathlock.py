@@ -16,7 +16,7 @@ __all__ = ["PathLock", "held"]
 
 _POLL_S = 0.005
 
-_FLAGS = os.O_RDWR | os.O_CREAT
+_FLAGS = os.O_RDWR
 for _name in ("O_CLOEXEC", "O_NOFOLLOW"):
     _FLAGS |= getattr(os, _name, 0)
 
@@ -43,13 +43,19 @@ class PathLock:
     of its CPU time (20 µs, where a small file takes 500 in all); elsewhere filelock does it.
 
     Args:
-        path: The file; created by taking the lock, removed by giving it back.
+        path: The file; created by taking the lock, removed by giving it back. One with something
+            in it is not ours: it is locked, and stays.
+
+    Attributes:
+        was_left: Whether the file was there when the lock was taken: its holder was killed.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         self._fd: int | None = None
+        self._is_ours = True
         self._filelock: Any = None
+        self.was_left = False
 
     @property
     def is_held(self) -> bool:
@@ -71,8 +77,9 @@ class PathLock:
         """Free it and remove the file; does nothing when it is not held."""
         fd, self._fd = self._fd, None
         if fd is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(self.path)
+            if self._is_ours:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.path)
             os.close(fd)
         lock, self._filelock = self._filelock, None
         if lock is not None:
@@ -82,10 +89,21 @@ class PathLock:
 
         def _try_flock(self) -> bool:
             while True:
-                fd = os.open(self.path, _FLAGS, 0o666)
+                was_there = False
+                try:
+                    fd = os.open(self.path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+                except FileExistsError:
+                    was_there = True
+                    try:
+                        fd = os.open(self.path, _FLAGS)
+                    except FileNotFoundError:  # its holder has just given it back
+                        continue
                 try:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if os.fstat(fd).st_nlink:
+                    found = os.fstat(fd)
+                    if found.st_nlink:
+                        self._is_ours = not found.st_size
+                        self.was_left = was_there and self._is_ours
                         self._fd, fd = fd, -1
                         return True
                     # Its holder removed it between the two calls: another may lock its successor.
@@ -99,6 +117,7 @@ class PathLock:
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.path, thread_local=False)
+        was_there = os.path.lexists(self.path)
         try:
             lock.acquire(blocking=False)
         except Timeout:
@@ -108,4 +127,5 @@ class PathLock:
         except NotImplementedError as exc:
             raise OSError(str(exc)) from exc
         self._filelock = lock
+        self.was_left = was_there
         return True

@@ -27,12 +27,14 @@ __all__ = [
     "Sidecar",
     "boot_token",
     "find_by_url",
+    "is_sidecar",
     "part_path",
     "read_sidecar",
     "spans_line",
 ]
 
 _VERSION = 1
+_BEGINNING = b'{"nbhttp":'
 COMPACT_BYTES = 256 * 1024
 """A sidecar that has grown beyond this is written anew."""
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
@@ -125,6 +127,11 @@ def read_sidecar(path: str) -> tuple[dict[str, Any], list[Span]] | None:
             if spans is not None:
                 return head, spans
     return head, []
+
+
+def is_sidecar(path: str) -> bool:
+    """Whether a sidecar of ours is there, be it damaged or of another version."""
+    return _read_regular(path).startswith(_BEGINNING)
 
 
 def _read_regular(path: str) -> bytes:
