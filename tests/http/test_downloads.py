@@ -418,7 +418,27 @@ def test_a_file_object_takes_the_bytes(client: HttpClient, fault: FaultServer):
     assert (result.path, result.size) == (None, SIZE)
     assert hashlib.sha256(sink.getvalue()).hexdigest() == fault.sha256("a", SIZE)
     assert threads == {threading.get_ident()}
-    assert min(blocks[:-1]) >= 100_000
+    assert set(blocks[:-1]) == {100_000}
+    assert sum(blocks) == SIZE
+
+
+@pytest.mark.anyio
+async def test_a_file_object_never_holds_up_the_loop(fault: FaultServer, engine: str):
+    """Awaited, it is written in worker threads, one block after the other."""
+    threads: list[int] = []
+
+    class Sink(io.BytesIO):
+        def write(self, data: Any) -> int:
+            threads.append(threading.get_ident())
+            return super().write(data)
+
+    sink = Sink()
+    async with AsyncHttpClient(engine=engine, trust_env=False, timeout=20.0) as client:
+        url = f"{fault.url}/file/a/{SIZE}?reset=300000&fail=1"
+        result = await client.download_file(url, sink, chunk_size=7_000, progress=False)
+    assert result.success, result.error
+    assert hashlib.sha256(sink.getvalue()).hexdigest() == fault.sha256("a", SIZE)
+    assert threading.get_ident() not in threads
 
 
 def test_a_file_object_is_resumed_within_the_call(client: HttpClient, fault: FaultServer):

@@ -1,14 +1,17 @@
 """The progress of a request's body, over both engines and both faces."""
 
 import contextlib
+import hashlib
 import io
 import logging
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from servers import FaultServer
 
@@ -169,6 +172,34 @@ def test_wrong_values_are_refused_before_anything_is_sent(fault: FaultServer) ->
         with pytest.raises(ConfigError, match="progress takes True"):
             client.post("/upload", content=b"x", progress="fancy")  # type: ignore[arg-type]
     assert fault.log(path="/upload") == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_the_files_of_a_form_are_read_in_a_thread(fault: FaultServer, engine: Any) -> None:
+    """The loop stays free; what is sent is the form as httpx has it."""
+    threads: list[int] = []
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            threads.append(threading.get_ident())
+            return super().read(size)
+
+    content = os.urandom(3_000_000)
+    form: Any = {"data": {"a": "1"}, "headers": {"Content-Type": "multipart/form-data; boundary=b"}}
+    sent: list[tuple[int, int | None]] = []
+    async with AsyncHttpClient(engine=engine, trust_env=False) as client:
+        answer = await client.post(
+            f"{fault.url}/upload", files={"f": ("f.bin", Slow(content))}, **form,
+            on_upload_progress=lambda *numbers: sent.append(numbers),
+        )  # fmt: skip
+    assert answer.success, answer.error
+    files = {"f": ("f.bin", content)}
+    whole = httpx.Request("POST", "http://h/", files=files, **form).read()
+    assert answer.json()["sha256"] == hashlib.sha256(whole).hexdigest()
+    assert sent[-1] == (len(whole), len(whole))
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 @pytest.mark.anyio

@@ -2,11 +2,12 @@
 
 They run where the call was made, never on nbhttp's private loop: on the caller's event loop, or in
 the calling thread of the sync face. That way a hook may use the client again, a generator may hold
-thread-bound things, and a blocking one blocks nobody else.
+thread-bound things, and a blocking one blocks nobody else. Only files, which block, are read and
+written in a worker thread where the call was awaited.
 """
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Caller(Protocol):
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call `function`, and await what it returns when that is awaitable."""
 
+    async def block(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call `function`, which may block, as the user's file objects do."""
+
     def iterate(self, source: "Iterable[bytes] | AsyncIterable[bytes]") -> AsyncIterator[bytes]:
         """Yield the pieces of a request body."""
         ...
@@ -51,8 +55,14 @@ class Here:
         value = function(*args)
         return await value if inspect.isawaitable(value) else value
 
+    async def block(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call `function` in a worker thread, so that the loop stays free."""
+        return await _in_thread(function, *args)
+
     def iterate(self, source: Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        """Yield the pieces; a file is read in a worker thread, so that the loop stays free."""
+        """Yield the pieces; files are read in a worker thread, so that the loop stays free."""
+        if type(source).__name__ == "MultipartStream":  # httpx's, which reads the files in it
+            return _collect_in_thread(iter(source))  # type: ignore[arg-type] # it is iterable both ways
         if isinstance(source, AsyncIterable):
             return aiter(source)
         if hasattr(source, "read"):
@@ -73,10 +83,29 @@ async def _each(source: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _read_in_thread(file: Any) -> AsyncIterator[bytes]:
+    while piece := await _in_thread(file.read, _READ_SIZE):
+        yield piece
+
+
+async def _collect_in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield large pieces made of small ones: one hop to a thread brings a small form."""
+    while piece := await _in_thread(_collect, pieces):
+        yield piece
+
+
+def _collect(pieces: Iterator[bytes]) -> bytes:
+    collected = bytearray()
+    for piece in pieces:
+        collected += piece
+        if len(collected) >= _READ_SIZE:
+            break
+    return bytes(collected)
+
+
+async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:
     from anyio import to_thread
 
-    while piece := await to_thread.run_sync(file.read, _READ_SIZE):
-        yield piece
+    return await to_thread.run_sync(function, *args)
 
 
 class _AsyncFlow:
@@ -108,6 +137,10 @@ class CallingThread:
         """Call `function` in the calling thread; await what it returns on this loop."""
         value = await self._post(lambda: function(*args))
         return await value if inspect.isawaitable(value) else value
+
+    async def block(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call `function` in the calling thread, which waits anyway."""
+        return await self._post(lambda: function(*args))
 
     def iterate(self, source: Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         """Pull one piece after the other in the calling thread."""

@@ -185,6 +185,10 @@ class CallersLoop:
         """Call `function` on the caller's loop, and await it there."""
         return await self.cross(lambda: self._here.run(function, *args))
 
+    async def block(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call `function` in a worker thread: neither loop waits for it."""
+        return await self._here.block(function, *args)
+
     def iterate(self, source: Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         """Pull one piece after the other on the caller's loop."""
         return self._pull(self._here.iterate(source))

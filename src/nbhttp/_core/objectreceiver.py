@@ -84,9 +84,10 @@ class ObjectReceiver:
                 with undoing(answer):
                     for each in [piece] if decoder is None else decoder.feed(piece):
                         held += each
-                        if len(held) >= self._job.manner.chunk_size:
-                            await self._write(bytes(held))
-                            held.clear()
+                        whole = len(held) - len(held) % self._job.manner.chunk_size
+                        if whole:
+                            await self._write(bytes(memoryview(held)[:whole]))
+                            del held[:whole]
         except RequestError:
             if held and decoder is None:
                 await self._write(bytes(held))  # the rest is asked for from here
@@ -136,12 +137,12 @@ class ObjectReceiver:
         """
         if not self._written:
             if self._origin is None:
-                self._origin = await self._caller.run(_position, self._file)
+                self._origin = await self._caller.block(_position, self._file)
             return
         if self._origin is None or not hasattr(self._file, "truncate"):
             raise self._stuck()
         try:
-            await self._caller.run(_rewind, self._file, self._origin)
+            await self._caller.block(_rewind, self._file, self._origin)
         except (OSError, ValueError) as exc:  # gzip's says that it can seek, but not back
             raise self._stuck() from exc
 
@@ -153,7 +154,7 @@ class ObjectReceiver:
         )
 
     async def _write(self, block: bytes) -> None:
-        await self._caller.run(_write_all, self._file, block)
+        await self._caller.block(_write_blocks, self._file, block, self._job.manner.chunk_size)
         self._hashes.update(block)
         self._written += len(block)
 
@@ -167,6 +168,12 @@ def _position(file: Any) -> int | None:
 def _rewind(file: Any, position: int) -> None:
     file.seek(position)
     file.truncate()
+
+
+def _write_blocks(file: Any, data: bytes, size: int) -> None:
+    """Write `data` in blocks of `size` bytes, the last of which may be shorter."""
+    for start in range(0, len(data), size):
+        _write_all(file, data[start : start + size])
 
 
 def _write_all(file: Any, block: bytes) -> None:
