@@ -88,7 +88,7 @@ def _token(text: str) -> str:
 
 
 def _extended(text: str) -> str | None:
-    """Decode `charset'language'percent-encoded` (RFC 8187 section 3.2); None when malformed."""
+    """Decode `charset'language'percent-encoded` (RFC 8187 section 3.2); None when malformed or empty."""
     match = _EXTENDED.fullmatch(text)
     if match is None or not _VALUE_CHARS.match(match["value"]):
         return None
@@ -96,7 +96,7 @@ def _extended(text: str) -> str | None:
     if charset not in _CHARSETS:
         return None
     try:
-        return unquote_to_bytes(match["value"]).decode(charset or "utf-8")
+        return unquote_to_bytes(match["value"]).decode(charset or "utf-8") or None
     except UnicodeDecodeError:
         return None
 
@@ -171,10 +171,16 @@ def _shortened(name: str, limit: int = MAX_NAME_BYTES) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Return stem and extension, its dot included; what is longer than 20 bytes is none."""
+    """Return stem and extension, its dot included; what is longer than 20 bytes is none.
+
+    Of a compressed archive the extension is all of ".tar.gz".
+    """
     stem, dot, extension = name.rpartition(".")
     if not stem or len(extension.encode("utf-8")) > 20:
         return name, ""
+    inner, tar = stem[:-4], stem[-4:]
+    if inner and tar.lower() == ".tar":
+        return inner, tar + dot + extension
     return stem, dot + extension
 
 
