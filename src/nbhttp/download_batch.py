@@ -26,7 +26,7 @@ from nbhttp._core.partfile import sync_directory
 from nbhttp._core.reporting import Display, FunctionDisplay
 from nbhttp.bulk import BulkResult, Collected, map_bounded
 from nbhttp.downloads import DownloadResult
-from nbhttp.errors import ConfigError
+from nbhttp.errors import ConfigError, DownloadError
 from nbhttp.redaction import redact_repr
 
 if TYPE_CHECKING:
@@ -151,6 +151,11 @@ def _checked_name(number: int, name: Any) -> str | None:
         name = os.fspath(name)
     if not isinstance(name, str):
         raise TypeError(f"item {number} of download_many: a name is text, not {redact_repr(name)}")
+    if not name:
+        raise ConfigError(
+            f"the name of item {number} of download_many is empty",
+            hint="leave it out, or give None, to have the URL's",
+        )
     return name
 
 
@@ -552,7 +557,7 @@ class Batch:
         if result.skipped:
             try:
                 await anyio.to_thread.run_sync(lambda: result.sha256)
-            except OSError:  # gone by now: there is nothing to vouch for
+            except DownloadError:  # gone by now: there is nothing to vouch for
                 return
         self._manifest.note(task.job.identity, task.name, result)
 
@@ -652,4 +657,4 @@ class Batch:
             from nbhttp._core.reporting import report_failure
 
             self._display = None
-            report_failure(display, exc)
+            report_failure(display.update, exc)

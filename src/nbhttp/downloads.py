@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypedDict
 
 from nbhttp._display import Displayed
 from nbhttp._habits import SaysHow, of_file
-from nbhttp.errors import NbhttpError
+from nbhttp.errors import DownloadError, NbhttpError
 from nbhttp.redaction import redact_text, redact_url
 from nbhttp.result import Attempt, Redirect
 
@@ -187,13 +187,19 @@ class DownloadResult(SaysHow, Displayed):
         Computed from the file when it is first asked for, unless it was hashed as it came.
 
         Raises:
-            OSError: The file is gone or cannot be read.
+            DownloadError: The file is gone or cannot be read.
         """
         if self._sha256 is None and self.success and self.path is not None:
             import hashlib
 
-            with self.path.open("rb") as file:
-                self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            try:
+                with self.path.open("rb") as file:
+                    self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as exc:
+                raise DownloadError(
+                    f"{str(self.path)!r} cannot be read any more: {(exc.strerror or str(exc)).lower()}",
+                    hint="it was moved, removed or locked since it was fetched",
+                ) from exc
         return self._sha256
 
     @property

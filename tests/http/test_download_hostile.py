@@ -351,6 +351,32 @@ def test_a_file_that_was_changed_here_is_not_current(
     assert names(tmp_path) == ["f"]
 
 
+def test_a_digest_of_a_file_that_is_gone_is_an_error_of_ours(
+    client: HttpClient, server: ScriptedServer, tmp_path: Path
+):
+    """It is computed when it is asked for, and by then the file may be elsewhere."""
+    result = client.download_file(server.play(serving(A)), tmp_path / "f", progress=False)
+    (tmp_path / "f").unlink()
+    with pytest.raises(nbhttp.DownloadError, match="cannot be read any more: no such file"):
+        _ = result.sha256
+
+
+def test_the_function_that_failed_is_named(
+    client: HttpClient,
+    server: ScriptedServer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    """Also where a batch calls it."""
+
+    def my_callback(event: Any) -> None:
+        raise ValueError
+
+    url = server.play(serving(b"x"))
+    assert client.download_many([f"{url}f"], tmp_path, progress=my_callback).success
+    assert caplog.text.count("my_callback failed and is not called again") == 1
+
+
 @pytest.mark.parametrize("fields", [(), ('ETag: "1"', OLD)], ids=["no version", "touched"])
 @pytest.mark.parametrize("size", [5, SIZE], ids=["small", "large"])
 def test_what_cannot_be_told_is_fetched_and_compared(
@@ -692,6 +718,7 @@ def test_a_known_name_stays_its_files(client: HttpClient, server: ScriptedServer
     ("items", "error", "message"),
     [
         ([("http://h/a", 5)], TypeError, "item 0 of download_many: a name is text, not 5"),
+        (["http://h/a", ("http://h/b", "")], ConfigError, "name of item 1 .* is empty"),
         ([{"url": "http://h/a", 3: "x"}], ConfigError, r"item 0 of download_many has \['3'\]"),
         (["http://h/a", float("nan")], TypeError, "item 1 of download_many"),
         ({"f": "http://h/a"}, TypeError, "list of mappings"),

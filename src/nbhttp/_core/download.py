@@ -468,7 +468,8 @@ class _Download:
         if isinstance(exc, UsersError):
             raise exc.error
         if isinstance(exc, OSError) and not isinstance(exc, NbhttpError):
-            where = repr(str(exc.filename)) if exc.filename else self._where
+            name = exc.filename2 or exc.filename  # of a renaming it is where it was to go
+            where = repr(str(name)) if name else self._where
             return disk_error(exc.strerror or str(exc), where, exc)
         if not isinstance(exc, NbhttpError):
             raise exc

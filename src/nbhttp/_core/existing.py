@@ -10,6 +10,7 @@ from nbhttp._core.identity import Identity
 from nbhttp._core.record import Record, read_record
 from nbhttp._core.retry import http_date
 from nbhttp._core.validators import Validators
+from nbhttp.errors import DownloadError
 
 __all__ = ["Comparison", "Existing"]
 
@@ -63,10 +64,20 @@ class Existing:
         return []
 
     def matches(self, checksum: Checksum) -> bool:
-        """Whether it has this digest."""
+        """Whether it has this digest.
+
+        Raises:
+            DownloadError: It cannot be read.
+        """
         if not self.path.is_file():
             return False
-        digests = hash_file(self.path, checksum.algorithm)
+        try:
+            digests = hash_file(self.path, checksum.algorithm)
+        except OSError as exc:
+            raise DownloadError(
+                f"{str(self.path)!r} exists and cannot be read: {(exc.strerror or str(exc)).lower()}",
+                hint="make it readable, or remove it",
+            ) from exc
         self.is_verified = checksum.matches(digests[checksum.algorithm])
         return self.is_verified
 
