@@ -12,10 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / "artefacts"
+TIMEOUT_MS = 90_000
+expect.set_options(timeout=TIMEOUT_MS)  # five seconds are too few on a busy machine
 # Debian's Chromium asks for updates, experiments and certificates unless it is told not to.
 FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync""".split()
@@ -71,7 +81,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             yield Lab(_url_of(process), folder, settings)
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 def _url_of(process: subprocess.Popen[str]) -> str:
@@ -130,8 +140,9 @@ class Watched:
 
 
 def watch(page: Page) -> Watched:
-    """Watch a page from now on."""
+    """Watch a page from now on, with patience."""
     watched = Watched(page)
+    page.set_default_timeout(TIMEOUT_MS)
     page.on("dialog", watched.on_dialog)
     page.on("console", watched.on_console)
     page.on("pageerror", lambda error: watched.errors.append(str(error)))

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.browser
 
 GALLERY = ROOT / "notebooks" / "gallery.ipynb"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-TIMEOUT_MS = 90_000
 
 KERNEL_IS_READY = """() => {
   const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
@@ -92,13 +91,13 @@ def opened(request: pytest.FixtureRequest, lab: Lab, chromium: Browser) -> Any:
     page = chromium.new_page(viewport={"width": 1180, "height": 900}, color_scheme=other)
     watched = watch(page)
     page.goto(lab.page_url(name))
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=TIMEOUT_MS)
-    page.wait_for_function(KERNEL_IS_READY, timeout=TIMEOUT_MS)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_function(KERNEL_IS_READY)
     for command in ("application:toggle-left-area", "notebook:run-all-cells"):
         # The braces drop the promise: what the cells did is awaited below, with a limit.
         page.evaluate(f"() => {{ window.jupyterapp.commands.execute('{command}') }}")
     last = page.locator(".jp-CodeCell .jp-InputPrompt").nth(cells - 1)
-    expect(last).to_have_text(f"[{cells}]:", timeout=TIMEOUT_MS)
+    expect(last).to_have_text(f"[{cells}]:")
     yield request.param, watched
     page.close()
 

@@ -18,7 +18,6 @@ from nbhttp.progress.display import NotebookPainter
 pytestmark = pytest.mark.browser
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-TIMEOUT_MS = 30_000
 IS_READY = """() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel
   ?.status === 'idle'"""
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -46,7 +45,7 @@ class Book:
     def expect_done(self, cell: int, count: int) -> None:
         """Wait until a cell has run as the kernel's `count`th."""
         prompt = self.page.locator(".jp-CodeCell").nth(cell).locator(".jp-InputPrompt")
-        expect(prompt).to_have_text(f"[{count}]:", timeout=TIMEOUT_MS)
+        expect(prompt).to_have_text(f"[{count}]:")
 
     def command(self, name: str, *, wait: bool = True) -> None:
         """Run one of the lab's commands."""
@@ -80,9 +79,9 @@ def open_book(lab: Lab, chromium: Browser) -> Iterator[Any]:
         pages.append(page)
         watched = watch(page)
         page.goto(lab.page_url(path.name))
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=TIMEOUT_MS)
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
         page.wait_for_function("() => window.jupyterapp?.commands.isEnabled('notebook:run-cell')")
-        page.wait_for_function(IS_READY, timeout=TIMEOUT_MS)
+        page.wait_for_function(IS_READY)
         return Book(page, path), watched
 
     yield opened
@@ -102,7 +101,7 @@ def test_a_bar_becomes_a_sentence(
     book.expect_done(0, 1)
     book.run(1)
     bar = page.locator(".jp-OutputArea-output .widget-hbox")
-    expect(bar).to_contain_text("50%", timeout=TIMEOUT_MS)
+    expect(bar).to_contain_text("50%")
     expect(bar).to_contain_text(re.compile(r"6\.0.MB.of.12.MB"))
     page.screenshot(path=artefacts / f"progress-{theme}-running.png")
 
@@ -115,7 +114,7 @@ def test_a_bar_becomes_a_sentence(
     book.expect_done(1, 2)
     summary = page.locator(".jp-OutputArea-output .nbhttp-progress")
     expect(summary).to_have_text(re.compile(r"harbour\.bin 12 MB in .* s, complete"))
-    assert page.locator(".jupyter-widgets").count() == 0
+    expect(page.locator(".jupyter-widgets")).to_have_count(0)
     page.screenshot(path=artefacts / f"progress-{theme}-done.png")
     (whole,) = book.outputs(1)
     assert sorted(whole.data) == ["text/html", "text/plain"]
@@ -144,14 +143,14 @@ def test_an_interrupt_leaves_what_to_do(
     book.run(0)
     book.expect_done(0, 1)
     book.run(1)
-    expect(page.locator(".widget-hbox")).to_contain_text("50%", timeout=TIMEOUT_MS)
+    expect(page.locator(".widget-hbox")).to_contain_text("50%")
     book.command("notebook:interrupt-kernel")
     book.expect_done(1, 2)
     summary = page.locator(".jp-OutputArea-output .nbhttp-progress")
     expect(summary).to_have_text(
         re.compile(r"harbour\.bin stopped at [\d.]+ MB of 12 MB; run again to resume")
     )
-    assert page.locator(".jupyter-widgets").count() == 0
+    expect(page.locator(".jupyter-widgets")).to_have_count(0)
     page.screenshot(path=artefacts / "progress-stopped.png")
 
     gated.release()
@@ -179,7 +178,7 @@ def test_an_output_widget_keeps_the_sentence(
     book.expect_done(0, 1)
     book.run(1)
     within = page.locator(".jp-CodeCell").nth(0)
-    expect(within.locator(".widget-hbox")).to_contain_text("50%", timeout=TIMEOUT_MS)
+    expect(within.locator(".widget-hbox")).to_contain_text("50%")
     gated.release()
     book.expect_done(1, 2)
     expect(within.locator(".nbhttp-progress")).to_have_text(
@@ -187,7 +186,7 @@ def test_an_output_widget_keeps_the_sentence(
     )
     expect(within.locator(".nbhttp-card")).to_contain_text("a live stream")
     expect(within.locator(".nbhttp-card")).to_contain_text("3 pieces")
-    assert within.locator(".widget-hbox").count() == 0
+    expect(within.locator(".widget-hbox")).to_have_count(0)
     page.screenshot(path=artefacts / "progress-within.png")
     assert not watched.trouble
 
