@@ -426,14 +426,15 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
         from nbhttp.download_batch import Batch
 
         state = self._state if keeps_cookies else self._state.with_fresh_cookies()
+        flight = state.in_flight("download_many")
         batch = Batch(
             plan,
-            lambda job, setting: download(state, job, caller, setting),
+            lambda job, setting: download(state, job, caller, setting, flight),
             caller=caller,
             hub=state.events,
             client=state.name,
         )
-        with state.in_flight("download_many"):
+        with flight:
             return await batch.run(before)
 
     async def _download(

@@ -4,12 +4,14 @@ import asyncio
 import random
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from servers import FaultServer
 from servers.counting import CountingServer
+from servers.gated import GatedServer
 
 import nbhttp
 
@@ -124,6 +126,39 @@ async def test_a_queued_call_is_unqueued_by_cancel_all(
     assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
     assert counting.requests == ["/stall"] * 2
     await left_nothing(client, counting)
+
+
+@pytest.mark.parametrize("kind", ["segments", "files", "a map", "a stream"])
+async def test_cancel_all_counts_calls(engine: str, kind: str, tmp_path: Path) -> None:
+    """A call is one, however many connections it has open and files it fetches."""
+    with GatedServer().running() as gated:
+        client = nbhttp.AsyncHttpClient(gated.url, engine=engine, trust_env=False)
+        urls = [f"/{name}" for name in "abcd"]
+        start: dict[str, Callable[[], Awaitable[Any]]] = {
+            "segments": lambda: client.download_file("/f", tmp_path / "f", segments=4),
+            "files": lambda: client.download_many(urls, tmp_path, progress=False),
+            "a map": lambda: client.map(urls),
+            "a stream": lambda: anext(client.stream_request("GET", "/f", chunk_size=10**9)),
+        }
+        call = asyncio.ensure_future(start[kind]())
+        while client._state.gate.held < (1 if kind == "a stream" else 4):
+            await asyncio.sleep(0.001)
+        assert client.cancel_all() == 1
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert client.cancel_all() == 0
+
+
+async def test_cancel_all_in_a_hook_of_a_stream_counts_it_once(
+    counting: CountingServer, engine: str
+) -> None:
+    """Its answer is there and its call still opening: both are one."""
+    counts: list[int] = []
+    hooks = {"response": [lambda _: counts.append(client.cancel_all())]}
+    client = make(counting, engine, event_hooks=hooks)
+    with pytest.raises(asyncio.CancelledError):
+        await anext(client.stream_request("GET", "/drip"))
+    assert counts == [1]
 
 
 async def test_cancel_all_from_another_thread(counting: CountingServer, engine: str) -> None:

@@ -141,7 +141,9 @@ class Asker:
         state = self._state
         started = time.perf_counter()
         finish: Any = announce(state, request) if state.events.is_heard else None
-        conversation = Conversation(state, request, self._caller, "download", is_stream=True)
+        conversation = Conversation(
+            state, request, self._caller, "download", stream_of=self._flight.call
+        )
         try:
             head, _, peer = await conversation.run()
         except BaseException as exc:

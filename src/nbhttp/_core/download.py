@@ -61,7 +61,11 @@ _LOCK_POLL_S = 0.1
 
 
 async def download(
-    state: "ClientState", job: Job, caller: Caller, setting: Setting | None = None
+    state: "ClientState",
+    job: Job,
+    caller: Caller,
+    setting: Setting | None = None,
+    call: object = None,
 ) -> DownloadResult:
     """Do a job; whatever happens on network and disk ends in the result.
 
@@ -70,11 +74,12 @@ async def download(
         job: What is to be done.
         caller: Where the user's code runs.
         setting: The batch's; None for a single download.
+        call: The batch's, for `ClientState.in_flight`; likewise.
 
     Raises:
         BaseException: Cancellation, and what the user's own hooks and auth schemes raise.
     """
-    flight = state.in_flight(job.request)
+    flight = state.in_flight(job.request, call)
     with flight:
         return await _Download(state, job, caller, setting or Setting(), flight).run()
 

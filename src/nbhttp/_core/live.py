@@ -29,13 +29,20 @@ class Live:
 
     No cancel scope is open between two reads: what the consumer does there is its own.
 
+    Args:
+        exchange: The exchange.
+        state: The client's.
+        loop: Where it is.
+        call: What all parts of the user's call have in common.
+
     Attributes:
         is_open: Whether it holds its slot.
         is_cancelled: Whether `cancel_all()` ended it.
     """
 
-    def __init__(self, exchange: Exchange, state: "ClientState", loop: Any) -> None:
+    def __init__(self, exchange: Exchange, state: "ClientState", loop: Any, call: object) -> None:
         self.exchange = exchange
+        self.call = call
         self.received = 0
         self._state = state
         self._loop = loop
@@ -59,7 +66,7 @@ class Live:
         """
         if self.is_cancelled:
             raise asyncio.CancelledError("cancelled by cancel_all()")
-        self.flight = self._state.in_flight("a read of the stream")
+        self.flight = self._state.in_flight("a read of the stream", self.call)
         try:
             with self.flight:
                 piece = await self.exchange.read()

@@ -54,6 +54,7 @@ class Conversation:
     """
 
     __slots__ = (
+        "_call",
         "_caller",
         "_engines",
         "_first_origin",
@@ -81,12 +82,13 @@ class Conversation:
         caller: Caller,
         purpose: Purpose,
         *,
-        is_stream: bool = False,
+        stream_of: object = None,
     ) -> None:
         self._state = state
         self._caller = caller
         self._purpose = purpose
-        self._is_stream = is_stream
+        self._call = stream_of
+        self._is_stream = stream_of is not None
         self._engines: EngineSet = state.engines.here()
         self._first_origin = request.url.origin
         self._spent = 0.0
@@ -262,7 +264,7 @@ class Conversation:
         try:
             if self._is_stream:
                 exchange = await engine.open(wire)
-                self.live = Live(exchange, state, self._engines.loop)
+                self.live = Live(exchange, state, self._engines.loop, self._call)
                 is_held = False
                 head, body, peer = exchange.head, b"", exchange.peer
                 self._add(replace(exchange.phases))  # it goes on while the body is read

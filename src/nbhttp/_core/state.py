@@ -53,13 +53,14 @@ class ClientState:
         self._in_flight: set[Flight] = set()
         _watch_forks(self)
 
-    def in_flight(self, what: Prepared | str) -> Flight:
+    def in_flight(self, what: Prepared | str, call: object = None) -> Flight:
         """Make the `with` block end by `cancel_all()`, and a foreign loop wake for an interrupt.
 
         Args:
             what: What a cancelled block was about, for the note that its CancelledError carries.
+            call: The user's call that the block is a part of; None when it is the whole of it.
         """
-        return Flight(self._in_flight, what)
+        return Flight(self._in_flight, what, call)
 
     def with_fresh_cookies(self) -> ClientState:
         """Return the same state with an empty cookie jar, for one call that leaves none behind."""
@@ -69,14 +70,14 @@ class ClientState:
 
     def cancel_all(self) -> int:
         """Cancel what is in flight, from any thread; return how many calls that were."""
-        lives = list(self.lives)
+        lives, flights = list(self.lives), list(self._in_flight)
         reads = {live.flight for live in lives}
-        flights = [flight for flight in list(self._in_flight) if flight not in reads]
         for live in lives:
             live.cancel()
         for flight in flights:
-            flight.cancel()
-        return len(lives) + len(flights)
+            if flight not in reads:
+                flight.cancel()
+        return len({live.call for live in lives} | {flight.call for flight in flights})
 
     def after_fork(self) -> None:
         """Leave to the parent what is the parent's, in a forked process."""
@@ -87,11 +88,26 @@ class ClientState:
 
 
 class Flight:
-    """One call in flight on one loop; a context manager around it."""
+    """A call in flight on one loop, or a part of one; a context manager around it.
 
-    __slots__ = ("_all", "_cancel_task", "_loop", "_scope", "_ticker", "_what", "is_cancelled")
+    Attributes:
+        call: What all parts of the user's call have in common.
+        is_cancelled: Whether `cancel_all()` ended it.
+    """
 
-    def __init__(self, all_flights: set[Flight], what: Prepared | str) -> None:
+    __slots__ = (
+        "_all",
+        "_cancel_task",
+        "_loop",
+        "_scope",
+        "_ticker",
+        "_what",
+        "call",
+        "is_cancelled",
+    )
+
+    def __init__(self, all_flights: set[Flight], what: Prepared | str, call: object) -> None:
+        self.call = self if call is None else call
         self._all = all_flights
         self._what = what
         self._scope: Any = None

@@ -100,9 +100,9 @@ class StreamCall:
             self.request_id = state.request_id.get()
         try:
             self._conversation = Conversation(
-                state, self._request, self._caller, "stream", is_stream=True
+                state, self._request, self._caller, "stream", stream_of=self
             )
-            with state.in_flight(self._request):
+            with state.in_flight(self._request, self):
                 self.head, _, _ = await self._conversation.run()
         except BaseException as exc:
             self.locate(exc)
