@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import anyio
 import anyio.to_thread
 
-from nbhttp._core.runtime import call_threadsafe, current_loop
+from nbhttp._core.runtime import Sleeper, call_threadsafe, current_loop, sleeper
 
 __all__ = ["Commit", "Committer", "ThreadCommitter", "Together"]
 
@@ -47,7 +47,8 @@ def _exhaust(commit: Commit) -> None:
 @dataclass(eq=False, slots=True)
 class _Entry:
     commit: Commit
-    done: anyio.Event = field(default_factory=anyio.Event)
+    waiting: Sleeper = field(default_factory=sleeper)
+    is_done: bool = False
     is_dropped: bool = False
     error: Exception | None = None
 
@@ -82,11 +83,13 @@ class Together:
         entry = _Entry(commit)
         self._entries.put(entry)
         try:
-            await entry.done.wait()
+            await entry.waiting.wait()
         except BaseException:
             entry.is_dropped = True  # unless it has begun
-            with anyio.CancelScope(shield=True):
-                await entry.done.wait()
+            if not entry.is_done:
+                entry.waiting = sleeper()
+                with anyio.CancelScope(shield=True):
+                    await entry.waiting.wait()
             raise
         if entry.error is not None:
             raise entry.error
@@ -121,7 +124,8 @@ def _run_all(entries: list[_Entry]) -> None:
 
 def _tell(entries: list[_Entry]) -> None:
     for entry in entries:
-        entry.done.set()
+        entry.is_done = True
+        entry.waiting.wake()
 
 
 def _has_more(entry: _Entry) -> bool:

@@ -267,7 +267,7 @@ class Conversation:
                 self.live = Live(exchange, state, self._engines.loop, self._call)
                 is_held = False
                 head, body, peer = exchange.head, b"", exchange.peer
-                self._add(replace(exchange.phases))  # it goes on while the body is read
+                self._add(exchange.phases.copy())  # it goes on while the body is read
             else:
                 answer = await engine.fetch(wire, request.max_body)
                 head, body, peer = answer.head, answer.body, answer.peer

@@ -77,6 +77,12 @@ class Phases:
     running: str = "connect"
     proxy: Authority | None = None
 
+    def copy(self) -> "Phases":
+        """Return how far it is now; `dataclasses.replace` takes five times as long."""
+        return Phases(
+            self.connect, self.tls, self.send, self.wait, self.receive, self.running, self.proxy
+        )
+
 
 @dataclass(slots=True)
 class EngineRequest:
