@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 import nbhttp
+from nbhttp._core import events
 from nbhttp._core.events import EventHub, RequestFinished, RequestStarted, everyone
 
 
@@ -43,6 +44,23 @@ def test_a_failing_subscriber_is_reported_once(caplog: pytest.LogCaptureFixture)
     assert "hunter2" not in caplog.text
     with pytest.raises(TypeError, match="a function of one event"):
         hub.subscribe(3)  # type: ignore[arg-type]
+
+
+def test_each_failing_subscription_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that comes where another was in memory."""
+    said: list[str] = []  # a log that is captured keeps what it is about from being freed
+    monkeypatch.setattr(events._log, "error", lambda text, *args: said.append(text % args))
+    hub = EventHub()
+
+    def broken(event: object) -> None:
+        raise LookupError
+
+    for _ in range(20):
+        leave = hub.subscribe(broken)
+        hub.emit(1)
+        leave()
+        del leave
+    assert len(said) == 20
 
 
 @pytest.mark.anyio

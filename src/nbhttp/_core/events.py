@@ -274,8 +274,7 @@ class EventHub:
     """Hands events to subscribers, in order of subscription, on the thread that emits them."""
 
     def __init__(self, parent: "EventHub | None" = None) -> None:
-        self._subscribers: tuple[Subscriber, ...] = ()
-        self._reported: set[int] = set()
+        self._subscribers: tuple[_Entry, ...] = ()
         self._parent = parent
 
     @property
@@ -291,7 +290,7 @@ class EventHub:
         """
         if not callable(callback):
             raise TypeError(f"subscribe takes a function of one event, not {redact_repr(callback)}")
-        entry: Subscriber = _Entry(callback)
+        entry = _Entry(callback)
         self._subscribers = (*self._subscribers, entry)
 
         def unsubscribe() -> None:
@@ -305,33 +304,33 @@ class EventHub:
             try:
                 subscriber(event)
             except Exception as exc:  # noqa: BLE001 - a listener must not harm the request
-                self._report(subscriber, exc)
+                subscriber.report(exc)
         if self._parent is not None:
             self._parent.emit(event)
-
-    def _report(self, subscriber: Subscriber, exc: Exception) -> None:
-        if id(subscriber) in self._reported:
-            return
-        self._reported.add(id(subscriber))
-        from nbhttp.redaction import redact_text
-
-        text = redact_text(f"{type(exc).__name__}: {exc}")
-        _log.error("%r failed and is not reported again: %s", subscriber, text)
 
 
 class _Entry:
     """One subscription; the same callback may be subscribed twice."""
 
-    __slots__ = ("callback",)
+    __slots__ = ("callback", "is_reported")
 
     def __init__(self, callback: Subscriber) -> None:
         self.callback = callback
+        self.is_reported = False
 
     def __call__(self, event: object, /) -> object:
         return self.callback(event)
 
-    def __repr__(self) -> str:
-        return f"the event subscriber {getattr(self.callback, '__qualname__', self.callback)!r}"
+    def report(self, exc: Exception) -> None:
+        """Log once that the callback failed."""
+        if self.is_reported:
+            return
+        self.is_reported = True
+        from nbhttp.redaction import redact_text
+
+        name = redact_text(repr(getattr(self.callback, "__qualname__", self.callback)))
+        text = redact_text(f"{type(exc).__name__}: {exc}")
+        _log.error("the event subscriber %s failed and is not reported again: %s", name, text)
 
 
 everyone = EventHub()
