@@ -5,7 +5,6 @@ at them.
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
+from executing import executed_notebook
 
 import nbhttp
 
@@ -23,19 +22,8 @@ GALLERY = Path(__file__).parents[2] / "notebooks" / "gallery.ipynb"
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The gallery, run from its first cell to its last in a real kernel."""
-    notebook = nbformat.read(GALLERY, as_version=4)
     folder = tmp_path_factory.mktemp("gallery")
-    NotebookClient(
-        notebook,
-        timeout=120,
-        resources={"metadata": {"path": str(folder)}},
-        coalesce_streams=True,  # a kernel sends what is printed in as many pieces as it likes
-    ).execute()
-    if os.environ.get("NBHTTP_UPDATE_GALLERY"):
-        for cell in notebook.cells:
-            cell.metadata.clear()  # when it ran
-        nbformat.write(notebook, GALLERY)
-    return notebook
+    return executed_notebook(GALLERY, folder, keep_if="NBHTTP_UPDATE_GALLERY")
 
 
 def bundles(notebook: Any) -> list[dict[str, str]]:

@@ -3,7 +3,6 @@
 `NBHTTP_UPDATE_TOUR=1 pytest tests/notebooks/test_tour.py` keeps the outputs of a new run; look at them.
 """
 
-import os
 import re
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
+from executing import executed_notebook
 
 TOUR = Path(__file__).parents[2] / "notebooks" / "tour.ipynb"
 
@@ -78,19 +77,8 @@ def test_the_committed_notebook_has_its_outputs_and_no_error():
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
     """The tour, run from its first cell to its last."""
-    notebook = nbformat.read(TOUR, as_version=4)
     folder = tmp_path_factory.mktemp("executed")
-    NotebookClient(
-        notebook,
-        timeout=120,
-        resources={"metadata": {"path": str(folder)}},
-        coalesce_streams=True,  # a kernel sends what is printed in as many pieces as it likes
-    ).execute()
-    if os.environ.get("NBHTTP_UPDATE_TOUR"):
-        for cell in notebook.cells:
-            cell.metadata.clear()  # when it ran
-        nbformat.write(notebook, TOUR)
-    return notebook
+    return executed_notebook(TOUR, folder, keep_if="NBHTTP_UPDATE_TOUR")
 
 
 def test_the_committed_notebook_shows_what_a_run_shows(executed):
