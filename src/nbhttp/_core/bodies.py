@@ -11,9 +11,14 @@ from nbhttp._json import dumps
 from nbhttp.errors import ConfigError
 from nbhttp.redaction import is_credential_name
 
-__all__ = ["Body", "check_framing", "encode_body", "position_of"]
+__all__ = ["Body", "check_framing", "encode_body", "is_multipart", "position_of"]
 
 Body = bytes | Iterable[bytes] | AsyncIterable[bytes]
+
+
+def is_multipart(body: object) -> bool:
+    """Whether it is httpx's stream of a form with files: iterable both ways, and again and again."""
+    return type(body).__name__ == "MultipartStream"
 
 
 def encode_body(options: Mapping[str, Any], method: str) -> tuple[RawHeaders, Body]:

@@ -10,6 +10,8 @@ import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbhttp._core.bodies import is_multipart
+
 if TYPE_CHECKING:
     import httpx
 
@@ -61,7 +63,7 @@ class Here:
 
     def iterate(self, source: Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         """Yield the pieces; files are read in a worker thread, so that the loop stays free."""
-        if type(source).__name__ == "MultipartStream":  # httpx's, which reads the files in it
+        if is_multipart(source):  # it reads the files in it
             return _collect_in_thread(iter(source))  # type: ignore[arg-type] # it is iterable both ways
         if isinstance(source, AsyncIterable):
             return aiter(source)

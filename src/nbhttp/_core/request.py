@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from nbhttp._checks import check_count, check_switch
 from nbhttp._core import urls
 from nbhttp._core.authentication import make_auth
-from nbhttp._core.bodies import Body, check_framing, encode_body, position_of
+from nbhttp._core.bodies import Body, check_framing, encode_body, is_multipart, position_of
 from nbhttp._core.cookies import cookie_value, make_jar, split_cookies, without_domain
 from nbhttp._core.fields import (
     RawHeaders,
@@ -105,7 +105,7 @@ class Prepared:
             ProtocolError: It came from an iterator, which has been consumed.
         """
         body: Any = self.body
-        if isinstance(body, bytes) or type(body).__name__ == "MultipartStream":
+        if isinstance(body, bytes) or is_multipart(body):
             return  # httpx's multipart stream reads its files from their start each time
         if hasattr(body, "seek"):
             body.seek(self.body_start)

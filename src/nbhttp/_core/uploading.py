@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from pathlib import PurePath
 from typing import Any, Protocol
 
+from nbhttp._core.bodies import is_multipart
 from nbhttp._core.callers import Caller
 from nbhttp._core.events import UploadProgress
 
@@ -174,8 +175,7 @@ def file_names(body: object) -> tuple[str, ...]:
     """
     from nbhttp.redaction import redact_text
 
-    fields = getattr(body, "fields", None)  # of httpx's multipart stream
-    parts = fields if isinstance(fields, list) else []
+    parts: Any = getattr(body, "fields", ()) if is_multipart(body) else ()
     names = [getattr(body, "name", None), *(getattr(part, "filename", None) for part in parts)]
     return tuple(redact_text(PurePath(n).name) for n in names if isinstance(n, str) and n)
 
