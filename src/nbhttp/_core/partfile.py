@@ -82,9 +82,15 @@ class Part:
             ConfigError: The lock cannot be written.
         """
         try:
-            return self._lock.try_take()
+            is_taken = self._lock.try_take()
         except OSError as exc:
             raise self._unwritable((exc.strerror or str(exc)).lower()) from exc
+        if is_taken and self._lock.was_left and not is_sidecar(self._sidecar):
+            # A small file's, which has no sidecar: once the lock is gone nothing tells whose it is.
+            for path in (self._path, self._fresh, self._sidecar):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+        return is_taken
 
     def _unwritable(self, reason: str) -> ConfigError:
         return ConfigError(
@@ -228,7 +234,7 @@ class Part:
         """Make room at one of the names: what is ours goes, and what is not is moved aside."""
         if not os.path.lexists(path):
             return
-        if self._lock.was_left or is_sidecar(self._sidecar) or is_sidecar(path):
+        if is_sidecar(self._sidecar) or is_sidecar(path):
             with contextlib.suppress(OSError):  # a directory
                 os.unlink(path)
                 return

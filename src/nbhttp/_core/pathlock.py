@@ -57,11 +57,6 @@ class PathLock:
         self._filelock: Any = None
         self.was_left = False
 
-    @property
-    def is_held(self) -> bool:
-        """Whether this is the one that holds it."""
-        return self._fd is not None or self._filelock is not None
-
     def try_take(self) -> bool:
         """Take it if nobody has it.
 
