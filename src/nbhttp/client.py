@@ -334,8 +334,8 @@ class AsyncHttpClient(AsyncStreams, OnlyAsync):
             `await result.retry_failed()`, `.to_pandas()`.
 
         Raises:
-            ConfigError: An item, an option or the directory is wrong, or two items ask for one
-                name; nothing was sent.
+            ConfigError: An item, an option or the directory is wrong, two items ask for one name, or
+                differ in their credentials alone; nothing was sent.
             TypeError: `items` is one URL, or an option has the wrong type; nothing was sent.
         """
         plan = self._batch_plan(

@@ -193,8 +193,10 @@ def make_tasks(
         The tasks, and for each item the index of its task.
 
     Raises:
-        ConfigError: Two items ask for the same name, or for one file with two checksums.
+        ConfigError: Two items ask for the same name, for one file with two checksums, or differ in
+            nothing that a rerun could tell them apart by.
     """
+    _check_are_told_apart(items, jobs)
     names = _Names(items, directory, manifest)
     tasks: list[Task] = []
     of_request: dict[Any, int] = {}
@@ -211,6 +213,23 @@ def make_tasks(
             tasks[known] = _with_checksum(tasks[known], job.checksum)
         where.append(known)
     return tasks, where
+
+
+def _check_are_told_apart(items: Sequence[Item], jobs: Sequence[Job]) -> None:
+    """Refuse unnamed items that differ in their credentials alone, which no manifest keeps."""
+    if all(item.headers is None for item in items):
+        return
+    asked: dict[str, tuple[int, Job]] = {}
+    for number, (item, job) in enumerate(zip(items, jobs, strict=True)):
+        if item.name is not None:
+            continue
+        first, other = asked.setdefault(job.identity.hashed(""), (number, job))
+        if other.request.headers != job.request.headers:
+            raise ConfigError(
+                f"items {first} and {number} of download_many both ask for {job.identity.shown}, "
+                "and differ only in headers such as credentials, which say nothing of the file",
+                hint="give them different names",
+            )
 
 
 def _with_checksum(task: Task, checksum: Checksum) -> Task:

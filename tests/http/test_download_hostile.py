@@ -295,6 +295,23 @@ def test_items_that_differ_in_a_field_keep_their_files(
     assert len(server.heads) == 2
 
 
+def test_items_that_differ_in_credentials_alone_need_names(
+    client: HttpClient, server: ScriptedServer, tmp_path: Path
+):
+    """No manifest keeps credentials: the next run would take one's file for the other's."""
+    tokens = {"Bearer token-one": b"one", "Bearer token-two": b"two"}
+    url = server.play(by_field("authorization", tokens, 'ETag: "same"'))
+    items = [{"url": f"{url}y", "headers": {"Authorization": token}} for token in tokens]
+    with pytest.raises(ConfigError, match=r"items 0 and 1 .* both ask for .*/y, and differ only"):
+        client.download_many(items, tmp_path, progress=False)
+    assert not server.heads
+    named = [{**item, "name": f"{n}.txt"} for n, item in enumerate(items)]
+    for _ in range(3):
+        batch = client.download_many(named, tmp_path, progress=False)
+        assert [r.path.read_bytes() for r in batch if r.path] == [b"one", b"two"]
+    assert client.download_many([items[0], items[0]], tmp_path / "same/", progress=False).success
+
+
 @pytest.mark.parametrize("version", [(), (OLD,), ('ETag: W/"1"',)])
 @pytest.mark.parametrize("segments", [1, 4])
 def test_a_part_without_its_version_is_not_joined(
@@ -542,6 +559,11 @@ def test_what_a_killed_process_left_goes_without_a_word(
     (tmp_path / "f.part.lock").touch()
     url = server.play(serving(b"whole", 'ETag: "1"'))
     assert client.download_file(url, tmp_path / "f", progress=False).success
+    assert names(tmp_path) == ["f"]
+    (tmp_path / "g.part").write_bytes(b"half")
+    (tmp_path / "g.part.lock").touch()
+    server.play([head("404 None"), b""])
+    assert not client.download_file(url, tmp_path / "g", progress=False).success
     assert names(tmp_path) == ["f"]
     assert not caplog.text
 

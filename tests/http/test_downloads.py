@@ -5,6 +5,7 @@ import hashlib
 import io
 import logging
 import os
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -394,6 +395,33 @@ def test_no_server_is_an_error(client: HttpClient, fault: FaultServer, tmp_path:
     assert isinstance(result.exception, nbhttp.ConnectError)
     assert len(result.attempts) == 2
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [5, 3 * MIB], ids=["small", "large"])
+def test_a_name_is_given_to_what_is_on_the_disk(
+    client: HttpClient,
+    fault: FaultServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+):
+    """First the bytes survive a power cut, then they get the name, then that survives too."""
+    steps: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noting_fsync(fd: int) -> None:
+        fsync(fd)
+        steps.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "bytes")
+
+    def noting_replace(source: str, target: Any) -> None:
+        replace(source, target)
+        steps.extend(["name"] if Path(target).name == "f" else [])
+
+    monkeypatch.setattr(os, "fsync", noting_fsync)
+    monkeypatch.setattr(os, "replace", noting_replace)
+    result = client.download_file(f"{fault.url}/file/a/{size}", tmp_path / "f", progress=False)
+    assert result.success, result.error
+    assert steps == ["bytes", "name", "folder"]
 
 
 # File objects
