@@ -193,10 +193,8 @@ def make_tasks(
         The tasks, and for each item the index of its task.
 
     Raises:
-        ConfigError: Two items ask for the same name, for one file with two checksums, or differ in
-            nothing that a rerun could tell them apart by.
+        ConfigError: Two items ask for the same name, or for one file with two checksums.
     """
-    _check_are_told_apart(items, jobs)
     names = _Names(items, directory, manifest)
     tasks: list[Task] = []
     of_request: dict[Any, int] = {}
@@ -353,6 +351,7 @@ def make_plan(
     maker = JobMaker(defaults, common, hashes_sha256=is_kept)
     nowhere = Destination()
     jobs = [maker.make(i.url, nowhere, checksum=i.checksum, headers=i.headers) for i in wanted]
+    _check_are_told_apart(wanted, jobs)
     # Only now: it may create the directory.
     folder = resolve(os.path.join(directory, "")).directory  # noqa: PTH118 - ends in a separator
     assert folder is not None  # noqa: S101 - it ends as a directory

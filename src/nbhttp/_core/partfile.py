@@ -240,7 +240,7 @@ class Part:
                 return
         aside = _move_aside(path)
         _log.warning(
-            "%s is not of nbhttp, and stood where a download is kept: it is %s now",
+            "%s stood where a download is kept, and was not made by nbhttp: it is now %s",
             redact_text(repr(path)),
             redact_text(repr(aside)),
         )
